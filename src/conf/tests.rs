@@ -1,0 +1,97 @@
+use super::*;
+use std::io::Write;
+
+fn load(text: &str, env: &[(&str, &str)]) -> Result<Conf, Complaints> {
+    let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+    Conf::load_with(Some(file.path()), None, env)
+}
+
+fn shipped(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf").join(name);
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn every_shipped_file_is_read() {
+    let mut read = 0;
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("conf")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|e| e != "toml") || path.ends_with("default.toml") {
+            continue; // the defaults are under every other file
+        }
+        let conf = Conf::load_with(Some(&path), None, []).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        assert!(path.ends_with(format!("{}.toml", conf.role)));
+        read += 1;
+    }
+    assert_eq!(read, 2);
+}
+
+#[test]
+fn the_real_values_arrive() {
+    let conf = load(&shipped("tsd.toml"), &[]).unwrap();
+    let Side::Tsd(tsd) = conf.side else { panic!("role tsd") };
+    let kinds: Vec<String> = tsd.landing.keys().map(ToString::to_string).collect();
+    assert_eq!(kinds, ["analyses", "analyses-results/singles", "analyses-results/trios", "ella-incoming", "samples"]);
+    let samples = &tsd.landing[&"samples".parse().unwrap()];
+    assert_eq!(samples.destination, Path::new("/ess/p22/archive/no-backup/samples"));
+    assert_eq!((samples.ready, samples.dir_mode, samples.file_mode), (true, Some(0o2770), Some(0o660)));
+    assert!(!tsd.landing[&"analyses-results/trios".parse().unwrap()].ready);
+    let conf = load(&shipped("nsc.toml"), &[]).unwrap();
+    assert_eq!(conf.store.part_size, 200_000_000);
+    assert_eq!(conf.store.headers["x-project-select"], "p22");
+    let Side::Nsc(nsc) = conf.side else { panic!("role nsc") };
+    assert_eq!(nsc.lims.priorities["urgent"], Priority::Urgent);
+    assert_eq!(nsc.transfer.settle, None);
+}
+
+#[test]
+fn the_environment_overrules_the_file() {
+    let conf = load(&shipped("nsc.toml"), &[("TSD_IMPORT__STORE__BUCKET", "other"), ("UNRELATED", "x")]).unwrap();
+    assert_eq!(conf.store.bucket, "other");
+}
+
+#[test]
+fn all_complaints_come_at_once_and_each_names_its_key() {
+    let text = shipped("nsc.toml")
+        .replace("part_size = \"200 MB\"", "part_size = \"lots\"")
+        .replace("user = \"tsd-import\"", "")
+        .replace("role = \"nsc\"", "role = \"nsc\"\nroel = 1")
+        .replace("root = \"/boston/diag/transfer\"", "root = \"transfer\"");
+    let said = load(&text, &[("TSD_IMPORT__WORK__MAX_FAILURES", "0")]).unwrap_err();
+    let all = said.to_string();
+    for expected in [
+        "store.part_size: expected a number of bytes such as \"64 MiB\", found \"lots\"",
+        "lims.user: must be set",
+        "roel: unknown key",
+        "transfer.root: expected an absolute path, found \"transfer\"",
+        "the environment: work.max_failures: expected a whole number from 1 up, found \"0\"",
+    ] {
+        assert!(all.contains(expected), "missing {expected:?} in {all}");
+    }
+    assert!(said.0.iter().filter(|c| !c.contains("environment")).all(|c| c.contains(".toml: ")), "{all}");
+}
+
+#[test]
+fn a_missing_file_and_broken_toml_are_named() {
+    let missing = Conf::load_with(Some(Path::new("/nowhere/x.toml")), None, []).unwrap_err().to_string();
+    assert!(missing.contains("/nowhere/x.toml") && missing.contains("--config"), "{missing}");
+    let broken = load("role = ", &[]).unwrap_err().to_string();
+    assert!(broken.contains(".toml"), "{broken}");
+}
+
+#[test]
+fn an_impossible_back_off_is_refused() {
+    let text = shipped("nsc.toml") + "\n[supervisor]\nbackoff = \"2 min\"\n";
+    let said = load(&text, &[]).unwrap_err().to_string();
+    assert!(said.contains("supervisor.backoff: a back-off from 120s to 30s makes no sense"), "{said}");
+}
+
+#[test]
+fn missing_secret_files_are_named_with_their_key() {
+    let said = load(&shipped("nsc.toml"), &[]).unwrap().check_files().unwrap_err().to_string();
+    for key in ["store.secret_key_file", "store.header_files.token", "lims.password_file", "delivery.root"] {
+        assert!(said.contains(key), "{said}");
+    }
+}

@@ -1,0 +1,217 @@
+//! Crash-safe files: what is written here is on the disk when the function returns, whole or not at all.
+//!
+//! `write_durably` = temporary file, write, fsync, rename, fsync of the directory. `publish` = rename that never
+//! replaces anything, then fsync of both directories. Elsewhere `std::fs::write` and `rename` are refused by clippy.
+//! A failed fsync is never repeated: the kernel may have dropped the page, so a second success would prove nothing.
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags};
+use rustix::io::Errno;
+
+/// What went wrong with which file; the text names both.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {what} {path}")]
+pub struct FsError {
+    /// What we did, as an infinitive: `read`, `rename into place`.
+    pub what: &'static str,
+    /// To what.
+    pub path: PathBuf,
+    /// What the system said.
+    #[source]
+    pub source: io::Error,
+}
+
+impl FsError {
+    /// For `map_err`: `File::open(p).map_err(FsError::at("open", p))`.
+    pub fn at(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self { what, path, source }
+    }
+
+    /// True when the disk or its file system is at fault rather than this one file: work waits until it is mended.
+    pub fn is_outage(&self) -> bool {
+        is_outage(&self.source)
+    }
+}
+
+/// Full, over quota, read-only, broken or vanished: the place is sick, not the package.
+pub fn is_outage(error: &io::Error) -> bool {
+    const SICK: [Errno; 7] =
+        [Errno::NOSPC, Errno::DQUOT, Errno::IO, Errno::ROFS, Errno::STALE, Errno::NOTCONN, Errno::HOSTDOWN];
+    error.raw_os_error().is_some_and(|code| SICK.iter().any(|sick| sick.raw_os_error() == code))
+}
+
+/// Makes the entries of a directory (creations, renames) survive a power cut.
+pub fn sync_dir(dir: &Path) -> Result<(), FsError> {
+    let handle = File::open(dir).map_err(FsError::at("open the directory", dir))?;
+    handle.sync_all().map_err(FsError::at("fsync the directory", dir))
+}
+
+/// Creates the directory and its parents; each new entry is durable.
+pub fn create_dir(dir: &Path) -> Result<(), FsError> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
+        create_dir(parent)?;
+    }
+    match fs::create_dir(dir) {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
+        done => done.map_err(FsError::at("create the directory", dir)),
+    }?;
+    dir.parent().filter(|p| !p.as_os_str().is_empty()).map_or(Ok(()), sync_dir)
+}
+
+/// Writes a whole file so that a reader sees the old bytes or the new ones, and a power cut changes nothing of that.
+pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .prefix(".tmp-")
+        .permissions(fs::Permissions::from_mode(0o640))
+        .tempfile_in(dir)
+        .map_err(FsError::at("create a temporary file in", dir))?;
+    file.write_all(bytes).map_err(FsError::at("write", path))?;
+    file.as_file().sync_all().map_err(FsError::at("fsync", path))?;
+    drop(file.persist(path).map_err(|e| FsError::at("replace", path)(e.error))?);
+    sync_dir(dir)
+}
+
+/// Renames without ever replacing: an existing `to` is an `AlreadyExists` error and stays untouched.
+pub fn publish(from: &Path, to: &Path) -> Result<(), FsError> {
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => {}
+        // Some network file systems do not know the flag. One writer per tree makes the check before it sound.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            if to.symlink_metadata().is_ok() {
+                return Err(FsError::at("rename into place", to)(ErrorKind::AlreadyExists.into()));
+            }
+            rustix::fs::rename(from, to).map_err(|e| FsError::at("rename into place", to)(e.into()))?;
+        }
+        Err(e) => return Err(FsError::at("rename into place", to)(e.into())),
+    }
+    for parent in [to.parent(), from.parent()].into_iter().flatten() {
+        sync_dir(parent)?;
+    }
+    Ok(())
+}
+
+/// Removes a scratch directory of ours (half-built or half-copied work); a missing one is fine.
+#[allow(clippy::disallowed_methods)] // the one caller; names make plain that only scratch is meant
+pub fn discard_scratch(dir: &Path) -> Result<(), FsError> {
+    match fs::remove_dir_all(dir) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        done => done.map_err(FsError::at("remove the scratch directory", dir)),
+    }
+}
+
+/// All regular files below `dir`, sorted, relative. A link or special file is refused: a package holds plain files.
+pub fn plain_files(dir: &Path) -> Result<Vec<PathBuf>, FsError> {
+    let mut found = Vec::new();
+    for entry in walkdir::WalkDir::new(dir).follow_links(false).min_depth(1) {
+        let entry = entry.map_err(|e| {
+            let path = e.path().unwrap_or(dir).to_owned();
+            FsError::at("list", &path)(e.into_io_error().unwrap_or_else(|| io::Error::other("a loop of links")))
+        })?;
+        if entry.file_type().is_file() {
+            let path = entry.path().strip_prefix(dir).unwrap_or(entry.path());
+            found.push(path.to_owned());
+        } else if !entry.file_type().is_dir() {
+            let odd = io::Error::other("neither a plain file nor a directory");
+            return Err(FsError::at("accept", entry.path())(odd));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// What identifies the bytes of a source file without reading them; any change of the file changes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Fingerprint {
+    /// Bytes.
+    pub size: u64,
+    /// Last modification, nanoseconds since the epoch.
+    pub mtime_ns: i128,
+    /// Inode number.
+    pub inode: u64,
+}
+
+impl Fingerprint {
+    /// Reads it from the file system.
+    pub fn of(path: &Path) -> Result<Self, FsError> {
+        let m = fs::metadata(path).map_err(FsError::at("look at", path))?;
+        let mtime_ns = i128::from(m.mtime()) * 1_000_000_000 + i128::from(m.mtime_nsec());
+        Ok(Self { size: m.size(), mtime_ns, inode: m.ino() })
+    }
+}
+
+/// Free bytes for an unprivileged user on the file system that holds `path`.
+pub fn free_bytes(path: &Path) -> Result<u64, FsError> {
+    let s = rustix::fs::statvfs(path).map_err(|e| FsError::at("ask for free space at", path)(e.into()))?;
+    Ok(s.f_bavail.saturating_mul(s.f_frsize))
+}
+
+/// Whether two existing paths lie on one file system, so that hard links and atomic renames work between them.
+pub fn same_file_system(a: &Path, b: &Path) -> Result<bool, FsError> {
+    let dev = |p: &Path| Ok(fs::metadata(p).map_err(FsError::at("look at", p))?.dev());
+    Ok(dev(a)? == dev(b)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn publish_never_replaces() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        create_dir(&a).unwrap();
+        create_dir(&b).unwrap();
+        write_durably(&b.join("keep"), b"old").unwrap();
+        let refused = publish(&a, &b).unwrap_err();
+        assert_eq!(refused.source.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(b.join("keep")).unwrap(), b"old");
+        assert!(a.is_dir());
+        publish(&a, &dir.path().join("c")).unwrap();
+        assert!(!a.exists() && dir.path().join("c").is_dir());
+    }
+
+    #[test]
+    fn write_durably_replaces_whole_files_and_leaves_no_scraps() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        write_durably(&path, b"one").unwrap();
+        write_durably(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(plain_files(dir.path()).unwrap(), [PathBuf::from("f")]);
+    }
+
+    #[test]
+    fn links_are_not_plain_files() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", dir.path().join("x")).unwrap();
+        let refused = plain_files(dir.path()).unwrap_err();
+        assert!(refused.to_string().ends_with("/x"), "{refused}");
+    }
+
+    #[test]
+    fn a_full_disk_is_an_outage_and_a_missing_file_is_not() {
+        assert!(is_outage(&io::Error::from_raw_os_error(Errno::NOSPC.raw_os_error())));
+        assert!(!is_outage(&ErrorKind::NotFound.into()));
+        let full = File::options().write(true).open("/dev/full").unwrap().write_all(b"x").unwrap_err();
+        assert!(is_outage(&full), "{full}");
+    }
+
+    #[test]
+    fn a_changed_file_has_another_fingerprint() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        write_durably(&path, b"one").unwrap();
+        let before = Fingerprint::of(&path).unwrap();
+        assert_eq!(before, Fingerprint::of(&path).unwrap());
+        write_durably(&path, b"two").unwrap();
+        assert_ne!(before, Fingerprint::of(&path).unwrap());
+    }
+}

@@ -1,0 +1,208 @@
+//! One line of the journal: what happened, as JSON.
+//!
+//! `{"v":1,"seq":7,"at":"…Z","prev":"<sha256 of the line before>","event":"moved",…}`. The hash covers the bytes of the line
+//! without its newline. Unknown fields are ignored when read; an unknown `v` is refused.
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::package::{Md5Hex, Order, OrderId, PackageId, Priority, Reason, Sha256Hex, State};
+
+/// The version that is written.
+pub const VERSION: u32 = 1;
+
+/// A line with its place in the chain.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Line {
+    /// Format version.
+    pub v: u32,
+    /// From 1 up without gaps.
+    pub seq: u64,
+    /// When it was written.
+    pub at: Timestamp,
+    /// SHA-256 of the line before; of nothing for the first.
+    pub prev: Sha256Hex,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What can happen.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A daemon took the journal.
+    Started {
+        /// `nsc` or `tsd`.
+        role: String,
+        /// Where.
+        host: String,
+        /// Its process.
+        pid: u32,
+        /// The program's version.
+        version: String,
+    },
+    /// The daemon left in order.
+    Stopped {
+        /// Its exit code.
+        exit: i32,
+        /// In words.
+        why: String,
+    },
+    /// An order was read from the LIMS: its packages are `Found`.
+    Ordered {
+        /// All of it.
+        order: Box<Order>,
+    },
+    /// An order's way through the LIMS.
+    Claim {
+        /// Which order.
+        order: OrderId,
+        /// Where it is now.
+        phase: Phase,
+        /// The LIMS step, once there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<String>,
+        /// In words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        detail: Option<String>,
+    },
+    /// A package went from one state to another.
+    Moved {
+        /// Which.
+        package: PackageId,
+        /// From where; none for a package that is new here.
+        from: Option<State>,
+        /// To where.
+        to: State,
+        /// Actor or person.
+        by: String,
+        /// What became known with it.
+        #[serde(flatten)]
+        facts: Facts,
+    },
+    /// Work on a package failed and will be tried again.
+    Failed {
+        /// Which.
+        package: PackageId,
+        /// The actor.
+        by: String,
+        /// How often so far.
+        failures: u32,
+        /// Why.
+        error: String,
+        /// The next attempt is not before.
+        retry_at: Timestamp,
+    },
+    /// The bytes of a `COMMIT` are decided; whatever happens now, these bytes are put.
+    Committing {
+        /// Which package.
+        package: PackageId,
+        /// The sender's sequence number.
+        sequence: u64,
+        /// The exact bytes.
+        commit: String,
+    },
+    /// An actor failed.
+    Incident(Incident),
+    /// An actor cannot work because something outside is out of order.
+    Degraded {
+        /// The actor.
+        actor: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// It works again.
+    Recovered {
+        /// The actor.
+        actor: String,
+        /// How long it could not work, in milliseconds.
+        after_ms: u64,
+    },
+}
+
+/// An order's way through the LIMS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Read and complete; nothing was done in the LIMS.
+    Ordered,
+    /// About to open a step. After a crash: find out whether it was opened.
+    Intent,
+    /// The step is open in our name.
+    Opened,
+    /// All packages are through; the step is completed.
+    Completed,
+    /// Nothing was delivered; the step was deleted and the samples are in the queue again.
+    Withdrawn,
+    /// A person has to decide in the LIMS.
+    Review,
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Ordered => "ordered",
+            Self::Intent => "intent",
+            Self::Opened => "opened",
+            Self::Completed => "completed",
+            Self::Withdrawn => "withdrawn",
+            Self::Review => "review",
+        })
+    }
+}
+
+/// What became known about a package with a move. Every field stays known until a later event says otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Facts {
+    /// How soon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+    /// Payload files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<u64>,
+    /// Their size in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Digest of `SHA256SUMS`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest_sha256: Option<Sha256Hex>,
+    /// Digest of `COMMIT`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit_sha256: Option<Sha256Hex>,
+    /// Sender and sequence of the commit, `gdx-login/1#7`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_as: Option<String>,
+    /// Where it lies now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// Why it was stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// The details of that, or a remark.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// md5 as delivered and as found, where they differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub md5: Option<(Md5Hex, Md5Hex)>,
+}
+
+/// One failure of an actor as the supervisor saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incident {
+    /// The actor.
+    pub actor: String,
+    /// Which life of it, from 1.
+    pub incarnation: u64,
+    /// `panic`, `error`, `hang` or `ended`.
+    pub cause: String,
+    /// Panic text and place, or the chain of errors.
+    pub detail: String,
+    /// What it had in hand.
+    pub in_hand: Vec<String>,
+    /// Failures in a row, this one included.
+    pub streak: u32,
+    /// Restarts left before the supervisor gives up.
+    pub budget_left: usize,
+    /// `restarted in 200 ms`, `left alone`, `process ends`.
+    pub outcome: String,
+}

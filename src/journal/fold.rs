@@ -1,0 +1,207 @@
+//! The present as the sum of all events: one row per package, one per order, one per actor.
+//!
+//! `Fold::apply` is the only place where an event gets its meaning, for the daemon that wrote it and for every command that
+//! reads the file.
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::event::{Event, Facts, Line, Phase};
+use crate::package::{Draft, Order, OrderId, PackageId, Priority, Sha256Hex, State};
+
+/// What is known of a package.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// Which.
+    pub id: PackageId,
+    /// Where it is.
+    pub state: State,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it was first known here.
+    pub first_seen: Timestamp,
+    /// How soon.
+    pub priority: Priority,
+    /// Failures since the last progress.
+    pub failures: u32,
+    /// Not before.
+    pub retry_at: Option<Timestamp>,
+    /// The last failure in words.
+    pub last_error: Option<String>,
+    /// The order it belongs to.
+    pub order: Option<OrderId>,
+    /// All facts so far.
+    #[serde(flatten)]
+    pub facts: Facts,
+    /// The way so far.
+    pub way: Vec<(State, Timestamp)>,
+}
+
+/// What is known of an order.
+#[derive(Clone, Debug)]
+pub struct OrderRow {
+    /// All of it.
+    pub order: Order,
+    /// Where it is in the LIMS.
+    pub phase: Phase,
+    /// Since when.
+    pub since: Timestamp,
+    /// Its step.
+    pub step: Option<String>,
+    /// The last remark.
+    pub detail: Option<String>,
+}
+
+/// The sender's own chain of commits.
+#[derive(Clone, Debug, Default)]
+pub struct SentChain {
+    /// The last number given out.
+    pub sequence: u64,
+    /// Digest of the last commit's bytes.
+    pub previous: Option<Sha256Hex>,
+}
+
+/// The present.
+#[derive(Clone, Debug, Default)]
+pub struct Fold {
+    packages: BTreeMap<PackageId, Row>,
+    orders: BTreeMap<OrderId, OrderRow>,
+    committing: BTreeMap<PackageId, String>,
+    sent: SentChain,
+    /// Lines read so far.
+    pub lines: u64,
+    /// The last daemon start.
+    pub started: Option<Timestamp>,
+}
+
+impl Fold {
+    /// Takes one more line into account.
+    pub fn apply(&mut self, line: &Line) {
+        self.lines += 1;
+        let at = line.at;
+        match &line.event {
+            Event::Ordered { order } => {
+                for draft in &order.packages {
+                    self.found(draft, &order.id, at);
+                }
+                let row =
+                    OrderRow { order: (**order).clone(), phase: Phase::Ordered, since: at, step: None, detail: None };
+                drop(self.orders.insert(order.id.clone(), row));
+            }
+            Event::Claim { order, phase, step, detail } => {
+                if let Some(row) = self.orders.get_mut(order) {
+                    (row.phase, row.since) = (*phase, at);
+                    row.step = step.clone().or(row.step.take());
+                    row.detail.clone_from(detail);
+                }
+            }
+            Event::Moved { package, to, facts, .. } => self.moved(package, *to, facts, at),
+            Event::Failed { package, failures, error, retry_at, .. } => {
+                if let Some(row) = self.packages.get_mut(package) {
+                    (row.failures, row.retry_at) = (*failures, Some(*retry_at));
+                    row.last_error = Some(error.clone());
+                }
+            }
+            Event::Committing { package, sequence, commit } => {
+                let digest = Sha256Hex::of(commit.as_bytes());
+                self.sent = SentChain { sequence: *sequence, previous: Some(digest) };
+                drop(self.committing.insert(package.clone(), commit.clone()));
+            }
+            Event::Started { .. } => self.started = Some(at),
+            Event::Stopped { .. } | Event::Incident(_) | Event::Degraded { .. } | Event::Recovered { .. } => {}
+        }
+    }
+
+    fn found(&mut self, draft: &Draft, order: &OrderId, at: Timestamp) {
+        let row = self.row(&draft.id, State::Found, at);
+        (row.state, row.since) = (State::Found, at);
+        (row.priority, row.order) = (draft.priority, Some(order.clone()));
+        row.way.push((State::Found, at));
+    }
+
+    fn moved(&mut self, id: &PackageId, to: State, facts: &Facts, at: Timestamp) {
+        let row = self.row(id, to, at);
+        (row.state, row.since, row.failures, row.retry_at) = (to, at, 0, None);
+        row.way.push((to, at));
+        row.priority = facts.priority.unwrap_or(row.priority);
+        let keep = &mut row.facts;
+        macro_rules! learn {
+            ($($field:ident),*) => { $( if facts.$field.is_some() { keep.$field.clone_from(&facts.$field); } )* };
+        }
+        learn!(priority, files, bytes, manifest_sha256, commit_sha256, sent_as, place, md5);
+        (keep.reason, keep.detail) = (facts.reason, facts.detail.clone());
+        if matches!(to, State::Committed | State::Transferred) {
+            drop(self.committing.remove(id));
+        }
+    }
+
+    fn row(&mut self, id: &PackageId, state: State, at: Timestamp) -> &mut Row {
+        self.packages.entry(id.clone()).or_insert_with(|| Row {
+            id: id.clone(),
+            state,
+            since: at,
+            first_seen: at,
+            priority: Priority::default(),
+            failures: 0,
+            retry_at: None,
+            last_error: None,
+            order: None,
+            facts: Facts::default(),
+            way: Vec::new(),
+        })
+    }
+
+    /// One package.
+    pub fn package(&self, id: &PackageId) -> Option<&Row> {
+        self.packages.get(id)
+    }
+
+    /// All packages.
+    pub fn packages(&self) -> impl Iterator<Item = &Row> {
+        self.packages.values()
+    }
+
+    /// One order.
+    pub fn order(&self, id: &OrderId) -> Option<&OrderRow> {
+        self.orders.get(id)
+    }
+
+    /// All orders.
+    pub fn orders(&self) -> impl Iterator<Item = &OrderRow> {
+        self.orders.values()
+    }
+
+    /// The draft of a package that came from an order.
+    pub fn draft(&self, id: &PackageId) -> Option<&Draft> {
+        let order = self.packages.get(id)?.order.as_ref()?;
+        self.orders.get(order)?.order.packages.iter().find(|d| d.id == *id)
+    }
+
+    /// The commit bytes decided for a package that is not committed yet.
+    pub fn committing(&self, id: &PackageId) -> Option<&str> {
+        self.committing.get(id).map(String::as_str)
+    }
+
+    /// The last commit given out.
+    pub fn sent(&self) -> &SentChain {
+        &self.sent
+    }
+
+    /// Packages in one of `states` that are due at `now`, the most urgent first, then the oldest.
+    pub fn inbox(&self, states: &[State], now: Timestamp) -> Vec<&Row> {
+        let due = |row: &&Row| states.contains(&row.state) && row.retry_at.is_none_or(|at| at <= now);
+        let mut rows: Vec<&Row> = self.packages.values().filter(due).collect();
+        rows.sort_by(|a, b| (b.priority, a.first_seen, &a.id).cmp(&(a.priority, b.first_seen, &b.id)));
+        rows
+    }
+
+    /// How many packages are in each state.
+    pub fn tally(&self) -> BTreeMap<State, usize> {
+        let mut tally = BTreeMap::new();
+        for row in self.packages.values() {
+            *tally.entry(row.state).or_default() += 1;
+        }
+        tally
+    }
+}

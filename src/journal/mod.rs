@@ -1,0 +1,160 @@
+//! The truth: an append-only, fsynced, hash-chained journal with one writer.
+//!
+//! The state of everything is the fold of its events. A message between actors is only a doorbell; what is to be done is
+//! read from here, at the start and by timer, so a lost or doubled message costs time and never data.
+//!
+//! - [`Journal::step`] moves a package by compare-and-set along the table of legal moves. `false` means that somebody was
+//!   faster and there is nothing to do.
+//! - An event counts only when its line is on the disk; readers never see a state that a power cut could take back.
+//! - All writing is done by one thread that gathers what arrives while it waits for the disk: many actors, one fsync.
+//! - A failed write or fsync breaks the journal for good. Every caller then gets an error and the process ends with 75.
+//! - Any process may read the file at any time ([`read`]); nobody but the owner writes. Why not a database: the state
+//!   directory may lie on a network file system, where those either fail or can be destroyed by a second reader.
+mod event;
+mod file;
+mod fold;
+mod owner;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, RwLock, RwLockReadGuard};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+
+pub use event::{Event, Facts, Incident, Line, Phase};
+use file::Appender;
+pub use file::{FILE, JournalError, ReadReport, read};
+pub use fold::{Fold, OrderRow, Row, SentChain};
+pub use owner::{Holder, Owner, OwnerError};
+
+use crate::clock;
+use crate::package::{PackageId, State};
+
+/// Events waiting for the disk; more callers than this wait their turn.
+const QUEUE: usize = 1024;
+
+enum Condition {
+    Always,
+    /// Only if the package is in this state.
+    From(PackageId, Option<State>, State),
+}
+
+struct Command {
+    condition: Condition,
+    event: Event,
+    home: oneshot::Sender<Result<bool, Arc<JournalError>>>,
+}
+
+/// A handle to the journal; clones share it.
+#[derive(Clone)]
+pub struct Journal {
+    fold: Arc<RwLock<Fold>>,
+    commands: Sender<Command>,
+}
+
+impl Journal {
+    /// Opens the journal of a state directory that the caller owns, and starts the writing thread.
+    pub fn open(dir: &Path, _proof: &Owner) -> Result<Self, JournalError> {
+        let mut fold = Fold::default();
+        let appender = Appender::open(dir, |line| fold.apply(&line))?;
+        let fold = Arc::new(RwLock::new(fold));
+        let (commands, inbox) = bounded(QUEUE);
+        let shared = fold.clone();
+        let thread = std::thread::Builder::new().name("journal".into());
+        let spawned = thread.spawn(move || write_on(appender, &inbox, &shared));
+        drop(spawned.map_err(crate::fs::FsError::at("start the thread of", dir))?);
+        Ok(Self { fold, commands })
+    }
+
+    /// The present. Hold it shortly and never over an `.await`.
+    pub fn view(&self) -> RwLockReadGuard<'_, Fold> {
+        self.fold.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Moves a package if it is in state `from`. `Ok(false)`: it is not, nothing was written.
+    pub async fn step(
+        &self,
+        package: &PackageId,
+        from: Option<State>,
+        to: State,
+        by: &str,
+        facts: Facts,
+    ) -> Result<bool, Arc<JournalError>> {
+        if !State::may_move(from, to) {
+            let word = |s: Option<State>| s.map_or("nowhere".to_owned(), |s| s.to_string());
+            let (package, from, to) = (package.to_string(), word(from), to.to_string());
+            return Err(Arc::new(JournalError::Illegal { package, from, to }));
+        }
+        let event = Event::Moved { package: package.clone(), from, to, by: by.to_owned(), facts };
+        let moved = self.send(Condition::From(package.clone(), from, to), event).await?;
+        if moved {
+            let from = from.map_or("new", State::as_str);
+            tracing::info!(%package, from, to = to.as_str(), by, "package moved");
+        }
+        Ok(moved)
+    }
+
+    /// Records what happened.
+    pub async fn record(&self, event: Event) -> Result<(), Arc<JournalError>> {
+        self.send(Condition::Always, event).await.map(drop)
+    }
+
+    async fn send(&self, condition: Condition, event: Event) -> Result<bool, Arc<JournalError>> {
+        let (home, answer) = oneshot::channel();
+        let gone = || Arc::new(JournalError::Broken("its writing thread has ended".into()));
+        let mut command = Command { condition, event, home };
+        // The queue empties at the speed of one fsync per batch, so waiting is short; a thread must not block on it.
+        loop {
+            match self.commands.try_send(command) {
+                Ok(()) => break,
+                Err(crossbeam_channel::TrySendError::Full(back)) => command = back,
+                Err(crossbeam_channel::TrySendError::Disconnected(_)) => return Err(gone()),
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+/// The writing thread: gathers commands, decides compare-and-set, writes, fsyncs, publishes, answers.
+fn write_on(mut appender: Appender, inbox: &Receiver<Command>, fold: &RwLock<Fold>) {
+    while let Ok(first) = inbox.recv() {
+        let batch: Vec<Command> = std::iter::once(first).chain(inbox.try_iter().take(QUEUE)).collect();
+        let now = clock::now();
+        let (mut events, mut waiting): (Vec<(Timestamp, Event)>, Vec<_>) = (Vec::new(), Vec::new());
+        // States that moves earlier in this batch lead to, before they are on the disk.
+        let mut pending: HashMap<PackageId, State> = HashMap::new();
+        {
+            let fold = fold.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+            for command in batch {
+                if let Condition::From(id, from, to) = &command.condition {
+                    let present = pending.get(id).copied().or_else(|| fold.package(id).map(|row| row.state));
+                    if present != *from {
+                        drop(command.home.send(Ok(false)));
+                        continue;
+                    }
+                    let _earlier = pending.insert(id.clone(), *to);
+                }
+                events.push((now, command.event));
+                waiting.push(command.home);
+            }
+        }
+        if events.is_empty() {
+            continue;
+        }
+        let done = appender.append(events).map_err(Arc::new);
+        if let Ok(lines) = &done {
+            let mut fold = fold.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            lines.iter().for_each(|line| fold.apply(line));
+        }
+        let answer = done.map(|_| true);
+        for home in waiting {
+            drop(home.send(answer.clone()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

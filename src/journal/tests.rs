@@ -1,0 +1,76 @@
+use super::*;
+use crate::package::Priority;
+
+fn me() -> Holder {
+    Holder { host: "h".into(), pid: 1, boot: "b".into(), role: "nsc".into(), since: clock::now() }
+}
+
+fn open(dir: &Path) -> (Journal, Owner) {
+    let owner = Owner::acquire(dir, &me(), false).unwrap();
+    (Journal::open(dir, &owner).unwrap(), owner)
+}
+
+fn id(n: usize) -> PackageId {
+    format!("samples/Diag-{n}/r1").parse().unwrap()
+}
+
+#[tokio::test]
+async fn of_many_movers_one_wins() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _owner) = open(dir.path());
+    assert!(journal.step(&id(1), None, State::Seen, "t", Facts::default()).await.unwrap());
+    let tries = (0..50).map(|_| {
+        let journal = journal.clone();
+        tokio::spawn(async move {
+            journal.step(&id(1), Some(State::Seen), State::Copying, "t", Facts::default()).await.unwrap()
+        })
+    });
+    let won = futures_util::future::join_all(tries).await.into_iter().filter(|w| *w.as_ref().unwrap()).count();
+    assert_eq!(won, 1);
+    let mut lines = 0;
+    read(dir.path(), |_| lines += 1).unwrap();
+    assert_eq!(lines, 2);
+}
+
+#[tokio::test]
+async fn an_illegal_move_is_refused_and_not_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _owner) = open(dir.path());
+    let refused = journal.step(&id(1), Some(State::Seen), State::Ready, "t", Facts::default()).await.unwrap_err();
+    assert!(refused.to_string().contains("may not go from seen to ready"), "{refused}");
+    assert_eq!(journal.view().lines, 0);
+}
+
+#[tokio::test]
+async fn what_was_answered_is_there_after_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let (journal, _owner) = open(dir.path());
+        for n in 0..300 {
+            let priority = Priority::ALL[n % 3];
+            let facts = Facts { priority: Some(priority), bytes: Some(n as u64), ..Facts::default() };
+            assert!(journal.step(&id(n), None, State::Packed, "t", facts).await.unwrap());
+        }
+    }
+    let (journal, _owner) = open(dir.path());
+    let view = journal.view();
+    assert_eq!(view.packages().count(), 300);
+    let inbox = view.inbox(&[State::Packed], clock::now());
+    let priorities: Vec<Priority> = inbox.iter().map(|r| r.priority).collect();
+    assert!(priorities.is_sorted_by(|a, b| a >= b), "the most urgent come first");
+    assert_eq!(inbox.iter().map(|r| r.facts.bytes.unwrap()).sum::<u64>(), 299 * 300 / 2);
+}
+
+#[tokio::test]
+async fn a_failed_package_waits_for_its_time_and_progress_clears_its_failures() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _owner) = open(dir.path());
+    journal.step(&id(1), None, State::Seen, "t", Facts::default()).await.unwrap();
+    let later = clock::now() + std::time::Duration::from_secs(60);
+    let failed = Event::Failed { package: id(1), by: "copier".into(), failures: 2, error: "e".into(), retry_at: later };
+    journal.record(failed).await.unwrap();
+    assert!(journal.view().inbox(&[State::Seen], clock::now()).is_empty());
+    assert_eq!(journal.view().inbox(&[State::Seen], later).len(), 1);
+    journal.step(&id(1), Some(State::Seen), State::Copying, "t", Facts::default()).await.unwrap();
+    assert_eq!(journal.view().package(&id(1)).unwrap().failures, 0);
+}

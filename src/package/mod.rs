@@ -1,0 +1,27 @@
+//! What flows: names, states, digests and the files that describe a package. Pure: no actor, no network, no clock.
+mod commit;
+mod digest;
+mod documents;
+mod id;
+mod manifest;
+mod order;
+mod reason;
+mod state;
+
+pub use commit::{Commit, CommitError, Sender};
+pub use digest::{Digests, HashState, Md5Hex, Sha256Hex};
+pub use documents::{
+    Analysis, DocumentError, Member, Params, Pedigree, Read, SampleDoc, Stats, check_structure, expected_reads,
+};
+pub use id::{IdError, Kind, Name, PackageId, Priority, RelPath, Revision};
+pub use manifest::{MANIFEST, Manifest, ManifestError};
+pub use order::{Content, Draft, Fastq, Order, OrderId};
+pub use reason::Reason;
+pub use state::State;
+
+/// The empty file that hands a package to the automation system; created last, by role tsd alone.
+pub const READY: &str = "READY";
+/// The object that makes a package exist for the other side; put last.
+pub const COMMIT: &str = "COMMIT";
+/// The SSH signature of the bytes of `COMMIT`.
+pub const COMMIT_SIG: &str = "COMMIT.sig";

@@ -1,0 +1,87 @@
+//! Why a package was stopped: a code that never changes its meaning, and what a person does about it.
+//!
+//! The codes stand in the journal, beside quarantined packages and in `docs/operations.md`; a test keeps that table
+//! complete.
+use serde::{Deserialize, Serialize};
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $remedy:literal;)*) => {
+        /// Why a package was quarantined.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Reason {
+            $($(#[$doc])* #[serde(rename = $code)] $name,)*
+        }
+
+        impl Reason {
+            /// Every reason there is.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The code.
+            pub fn code(self) -> &'static str {
+                match self { $(Self::$name => $code),* }
+            }
+
+            /// What to do now.
+            pub fn remedy(self) -> &'static str {
+                match self { $(Self::$name => $remedy),* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The bytes of a FASTQ differ from the delivery's `md5sum.txt`.
+    Md5Mismatch = "md5-mismatch", "deliver the file again (or correct md5sum.txt), then retry the package";
+    /// A file is shorter or longer than its `.sample` says.
+    SizeMismatch = "size-mismatch", "find out who changed the file after delivery, deliver it again, then retry the package";
+    /// A file that belongs to the package is not there.
+    FileMissing = "file-missing", "restore the file named in the detail, then retry the package";
+    /// A file changed while it was being read.
+    SourceChanged = "source-changed", "wait until nobody writes to the package any more, then retry it";
+    /// A link, a socket, an unsafe name: something a package may not hold.
+    UnsafeContent = "unsafe-content", "remove or rename what the detail names, then retry the package";
+    /// `.sample` or `.analysis` missing, unreadable or about something else.
+    BadDocument = "bad-document", "correct the document named in the detail and export the package again";
+    /// A package of this name has been sent, or lies in the way.
+    NameTaken = "name-taken", "decide whether this is a new revision; if so export it as one, else remove it";
+    /// The work failed again and again.
+    TooManyFailures = "too-many-failures", "read the last errors (`review --package NAME`), mend the cause, then retry the package";
+    /// The LIMS says something that cannot be true.
+    LimsContradiction = "lims-contradiction", "compare the sample, its demultiplexing output and its reagent label in the LIMS before anything else";
+    /// The LIMS step of the package is gone or was closed by somebody else.
+    LimsStepLost = "lims-step-lost", "find the step of the sample in the LIMS; put the sample back in the queue or complete it there";
+    /// `COMMIT` unreadable, misplaced or impossible.
+    BadCommit = "bad-commit", "ask the sending side what it sent; nothing of this package was copied in";
+    /// No signature, or not one of an allowed signer.
+    BadSignature = "bad-signature", "treat as an attempt to bring in foreign data until the sending side has explained it";
+    /// `SHA256SUMS` is not the one that was committed, or not one this program accepts.
+    BadManifest = "bad-manifest", "ask the sending side to send the package again as a new revision";
+    /// The bucket holds other bytes than the manifest promises.
+    BytesDiffer = "bytes-differ", "ask the sending side to send the package again as a new revision";
+    /// What was read back from the production disk is wrong, repeatedly.
+    ReadBackDiffers = "read-back-differs", "have the disk and its controller checked before anything else is trusted to it";
+    /// A kind that has no place here.
+    UnknownKind = "unknown-kind", "add a [kinds] entry to the configuration or ask the sender why it sent this";
+    /// The destination exists.
+    DestinationExists = "destination-exists", "compare the two; nothing is overwritten. Move the old one away or keep it";
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_every_remedy_says_something() {
+        let mut codes: Vec<_> = Reason::ALL.iter().map(|r| r.code()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), Reason::ALL.len());
+        assert!(Reason::ALL.iter().all(|r| r.remedy().len() > 20));
+    }
+}

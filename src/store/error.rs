@@ -1,0 +1,92 @@
+//! What can go wrong with the store, sorted by who must act.
+use std::fmt::Debug;
+
+use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+
+use crate::fs::FsError;
+use crate::pool::PoolError;
+
+/// A request, or the file behind it, failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The settings are wrong; nothing was sent.
+    #[error("the store cannot be used as configured: {0}")]
+    Config(String),
+    /// Not reached, overloaded, not allowed, token expired: the same for every package, so work waits.
+    #[error("the store did not {what}: {why}")]
+    Outage {
+        /// As an infinitive.
+        what: &'static str,
+        /// The reason with what to do about it.
+        why: String,
+    },
+    /// There is no such object.
+    #[error("there is no object {0}")]
+    NotFound(String),
+    /// An object is larger than it may be.
+    #[error("{key} has {size} bytes, more than the {max} that are accepted")]
+    TooLarge {
+        /// The object.
+        key: String,
+        /// Its size.
+        size: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// The store acknowledged other bytes than were sent, or sent other bytes than promised.
+    #[error("{key}: the store answers with digest {theirs}, ours is {ours}: bytes were changed on the way")]
+    Digest {
+        /// The object.
+        key: String,
+        /// As we computed it.
+        ours: String,
+        /// As it says.
+        theirs: String,
+    },
+    /// The source file changed while it was read.
+    #[error("{0} changed while it was being sent")]
+    Changed(std::path::PathBuf),
+    /// A file on this side.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// The worker pool.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+}
+
+impl StoreError {
+    /// Sorts an answer of the SDK. `what` is an infinitive: `accept a part`.
+    pub(super) fn from_sdk<E>(what: &'static str, key: &str) -> impl FnOnce(SdkError<E>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + Debug + 'static,
+    {
+        let key = key.to_owned();
+        move |error| {
+            let status = error.raw_response().map(|r| r.status().as_u16());
+            let code = error.as_service_error().and_then(|e| e.code()).unwrap_or_default().to_owned();
+            let why = match (code.as_str(), status) {
+                ("NoSuchKey" | "NotFound", _) => return Self::NotFound(key),
+                ("ExpiredToken", _) | (_, Some(401)) => {
+                    "the access token is expired or unknown; put a fresh one into the file of store.header_files".into()
+                }
+                ("RequestTimeTooSkewed", _) => "this host's clock differs from the store's; correct the clock".into(),
+                ("AccessDenied" | "SignatureDoesNotMatch" | "InvalidAccessKeyId", _) | (_, Some(403)) => {
+                    format!("{code} for {key}: the key or its rights are wrong; this needs put (nsc) or list and get (tsd)")
+                }
+                ("NoSuchBucket", _) => "there is no such bucket; correct store.bucket".into(),
+                _ => format!("{key}: {}", DisplayErrorContext(&error)),
+            };
+            Self::Outage { what, why }
+        }
+    }
+
+    /// Whether it is the same for every package, so that work waits instead of blaming one.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Outage { .. } | Self::Config(_) => true,
+            Self::Fs(e) => e.is_outage(),
+            Self::Pool(e) => matches!(e, PoolError::Ended),
+            Self::NotFound(_) | Self::TooLarge { .. } | Self::Digest { .. } | Self::Changed(_) => false,
+        }
+    }
+}

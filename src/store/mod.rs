@@ -1,0 +1,98 @@
+//! The object store: S3 in the dialect of a secure zone's proxy. No actor here and no package.
+//!
+//! - Two more headers may be wanted on every request; header files are read afresh for each attempt, so a token that is
+//!   renewed on disk is used at once. An expired one is an outage (wait for the next), never a failure of a package.
+//! - Bodies are in memory and signed: the server checks the SHA-256 of every part that it acknowledges. What it says about
+//!   digests in its answer must equal ours. An ETag is never taken for a content hash.
+//! - The sender needs put rights only: nothing here lists, heads or reads on its behalf.
+//! - Stalled-stream protection is off; instead every attempt has a deadline.
+mod down;
+mod error;
+mod headers;
+mod up;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
+use aws_sdk_s3::config::{
+    BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+    StalledStreamProtectionConfig,
+};
+use tokio::sync::Semaphore;
+
+pub use error::StoreError;
+
+use crate::conf::StoreConf;
+use crate::package::{PackageId, RelPath};
+use crate::pool::Pool;
+use crate::secret::Secret;
+
+/// A connection to one bucket; clones share it.
+#[derive(Clone)]
+pub struct Store {
+    client: Client,
+    pool: Pool,
+    bucket: String,
+    prefix: String,
+    part_size: u64,
+    max_parts: u64,
+    parts: Arc<Semaphore>,
+}
+
+impl Store {
+    /// Prepares the client; nothing is sent yet.
+    pub fn new(conf: &StoreConf, pool: Pool) -> Result<Self, StoreError> {
+        let secret = Secret::from_file(&conf.secret_key_file).map_err(|e| StoreError::Config(e.to_string()))?;
+        let keys = Credentials::new(&conf.access_key, secret.expose(), None, None, "secret_key_file");
+        let headers = headers::Headers::new(&conf.headers, &conf.header_files)?;
+        // One request may use all its attempts with their pauses; beyond that something is wrong with the client itself.
+        let whole = conf.attempt_timeout.saturating_mul(conf.attempts).saturating_add(Duration::from_secs(60));
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .endpoint_url(&conf.endpoint)
+            .region(Region::new(conf.region.clone()))
+            .credentials_provider(keys)
+            .force_path_style(conf.path_style)
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .retry_config(RetryConfig::standard().with_max_attempts(conf.attempts))
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(conf.connect_timeout)
+                    .read_timeout(conf.attempt_timeout)
+                    .operation_attempt_timeout(conf.attempt_timeout)
+                    .operation_timeout(whole)
+                    .build(),
+            )
+            .interceptor(headers)
+            .build();
+        Ok(Self {
+            client: Client::from_conf(config),
+            pool,
+            bucket: conf.bucket.clone(),
+            prefix: conf.prefix.clone(),
+            part_size: conf.part_size,
+            max_parts: conf.max_parts as u64,
+            parts: Arc::new(Semaphore::new(conf.parts_in_flight)),
+        })
+    }
+
+    /// The key of a package's file: `<prefix>/<kind>/<package>/r<revision>/<file>`.
+    pub fn key(&self, package: &PackageId, file: &str) -> String {
+        format!("{}/{package}/{file}", self.prefix)
+    }
+
+    /// The same for a payload file.
+    pub fn file_key(&self, package: &PackageId, file: &RelPath) -> String {
+        self.key(package, file.as_str())
+    }
+
+    /// What stands before all package keys.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+}

@@ -1,0 +1,244 @@
+//! Sending a file: every byte is read once, and in that one pass hashed (SHA-256, md5 where the delivery states one) and sent.
+//!
+//! A pool worker reads a part into memory and feeds the file's digests in order; the part then flies on its own while the
+//! next is read. Parts in flight are bounded over all packages, so memory is about `part_size × parts_in_flight`. The part's
+//! own SHA-256 travels in the signed request and, where the server knows it, as its checksum, and is compared with the
+//! answer. When anything fails the upload is aborted and the file is sent anew at the next attempt.
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use tokio::task::JoinSet;
+
+use super::{Store, StoreError};
+use crate::fs::{Fingerprint, FsError};
+use crate::package::{Digests, HashState, Sha256Hex};
+use crate::supervisor::meter::Meter;
+
+/// Read and hashed in one go, while it is hot in the cache.
+const BLOCK: usize = 1 << 20;
+const MIB: u64 = 1 << 20;
+
+impl Store {
+    /// Puts a small object whole, such as a manifest or a `COMMIT`.
+    pub async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
+        let digest = Sha256Hex::of(&bytes);
+        self.put_whole(key, bytes, &digest).await
+    }
+
+    /// Sends a file and returns what its bytes were. `with_md5` costs three times the SHA-256.
+    pub async fn send_file(
+        &self,
+        key: &str,
+        path: &Path,
+        with_md5: bool,
+        meter: &Meter,
+    ) -> Result<Digests, StoreError> {
+        let before = Fingerprint::of(path)?;
+        let file = File::open(path).map_err(FsError::at("open", path))?;
+        let sent = if before.size <= self.part_size {
+            self.send_whole(key, path, file, before.size, with_md5, meter).await?
+        } else {
+            self.send_parts(key, path, file, before.size, with_md5, meter).await?
+        };
+        if Fingerprint::of(path)? != before {
+            return Err(StoreError::Changed(path.to_owned()));
+        }
+        Ok(sent)
+    }
+
+    async fn send_whole(
+        &self,
+        key: &str,
+        path: &Path,
+        file: File,
+        size: u64,
+        with_md5: bool,
+        meter: &Meter,
+    ) -> Result<Digests, StoreError> {
+        let _room = self.room().await;
+        let state = HashState::new(with_md5);
+        let owned = path.to_owned();
+        let read = self.pool.run(move || read_part(&file, &owned, 0, size, state)).await??;
+        let digests = read.1.finish();
+        self.put_whole(key, read.0, &digests.sha256).await?;
+        meter.add(size);
+        Ok(digests)
+    }
+
+    async fn put_whole(&self, key: &str, bytes: Bytes, digest: &Sha256Hex) -> Result<(), StoreError> {
+        let checksum = base64_of(digest);
+        let put = self.client.put_object().bucket(&self.bucket).key(key).checksum_sha256(&checksum);
+        let put = put.body(ByteStream::from(bytes)).send().await;
+        let answer = put.map_err(StoreError::from_sdk("accept an object", key))?;
+        agree(key, &checksum, answer.checksum_sha256())
+    }
+
+    async fn send_parts(
+        &self,
+        key: &str,
+        path: &Path,
+        file: File,
+        size: u64,
+        with_md5: bool,
+        meter: &Meter,
+    ) -> Result<Digests, StoreError> {
+        let created = self.client.create_multipart_upload().bucket(&self.bucket).key(key);
+        let created = created.checksum_algorithm(ChecksumAlgorithm::Sha256).send().await;
+        let created = created.map_err(StoreError::from_sdk("begin an upload", key))?;
+        let none = || StoreError::Outage { what: "begin an upload", why: "its answer has no upload id".into() };
+        let upload = created.upload_id().ok_or_else(none)?.to_owned();
+        match self.fly(key, path, file, size, with_md5, meter, &upload).await {
+            Ok(digests) => Ok(digests),
+            Err(e) => {
+                let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(&upload);
+                if let Err(also) = abort.send().await.map_err(StoreError::from_sdk("abort an upload", key)) {
+                    tracing::warn!(key, upload, error = %also, "an unfinished upload stays behind in the store");
+                }
+                Err(e)
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)] // one file's upload; a struct would only rename them
+    async fn fly(
+        &self,
+        key: &str,
+        path: &Path,
+        file: File,
+        size: u64,
+        with_md5: bool,
+        meter: &Meter,
+        upload: &str,
+    ) -> Result<Digests, StoreError> {
+        let (file, length) = (Arc::new(file), part_length(size, self.part_size, self.max_parts));
+        let mut state = HashState::new(with_md5);
+        let mut flying: JoinSet<Result<CompletedPart, StoreError>> = JoinSet::new();
+        let mut landed = Vec::new();
+        for (number, offset) in (1..).zip((0..size).step_by(usize::try_from(length).unwrap_or(usize::MAX))) {
+            let room = self.room().await;
+            let (file, owned, len) = (file.clone(), path.to_owned(), length.min(size - offset));
+            let read = move || {
+                let (bytes, state) = read_part(&file, &owned, offset, len, state)?;
+                let own = Sha256Hex::of(&bytes);
+                Ok::<_, FsError>((bytes, state, own))
+            };
+            let (bytes, fed, own) = self.pool.run(read).await??;
+            state = fed;
+            let (me, key, upload, meter) = (self.clone(), key.to_owned(), upload.to_owned(), meter.clone());
+            let _aborted_with_the_set = flying.spawn(async move {
+                let part = me.put_part(&key, &upload, number, bytes, &own).await;
+                meter.add(len);
+                drop(room);
+                part
+            });
+            while let Some(done) = flying.try_join_next() {
+                landed.push(joined(done)?);
+            }
+        }
+        while let Some(done) = flying.join_next().await {
+            landed.push(joined(done)?);
+        }
+        landed.sort_by_key(|p| p.part_number());
+        let whole = CompletedMultipartUpload::builder().set_parts(Some(landed)).build();
+        let complete = self.client.complete_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
+        let complete = complete.multipart_upload(whole).send().await;
+        drop(complete.map_err(StoreError::from_sdk("complete an upload", key))?);
+        Ok(state.finish())
+    }
+
+    async fn put_part(
+        &self,
+        key: &str,
+        upload: &str,
+        number: i32,
+        bytes: Bytes,
+        digest: &Sha256Hex,
+    ) -> Result<CompletedPart, StoreError> {
+        let checksum = base64_of(digest);
+        let put = self.client.upload_part().bucket(&self.bucket).key(key).upload_id(upload).part_number(number);
+        let put = put.checksum_sha256(&checksum).body(ByteStream::from(bytes)).send().await;
+        let answer = put.map_err(StoreError::from_sdk("accept a part", key))?;
+        agree(key, &checksum, answer.checksum_sha256())?;
+        let part = CompletedPart::builder().part_number(number).set_e_tag(answer.e_tag().map(str::to_owned));
+        Ok(part.checksum_sha256(checksum).build())
+    }
+
+    async fn room(&self) -> tokio::sync::OwnedSemaphorePermit {
+        let room = self.parts.clone().acquire_owned().await;
+        room.expect("the semaphore is never closed")
+    }
+}
+
+fn joined(done: Result<Result<CompletedPart, StoreError>, tokio::task::JoinError>) -> Result<CompletedPart, StoreError> {
+    done.unwrap_or_else(|e| Err(crate::pool::PoolError::Panicked(e.to_string()).into()))
+}
+
+fn read_part(
+    file: &File,
+    path: &Path,
+    offset: u64,
+    length: u64,
+    mut state: HashState,
+) -> Result<(Bytes, HashState), FsError> {
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+    let mut at = offset;
+    for block in bytes.chunks_mut(BLOCK) {
+        file.read_exact_at(block, at).map_err(FsError::at("read", path))?;
+        state.update(block);
+        at += block.len() as u64;
+    }
+    Ok((Bytes::from(bytes), state))
+}
+
+/// A part's length: as configured, or as much longer (in whole MiB) as the limit of parts demands.
+fn part_length(size: u64, wished: u64, max_parts: u64) -> u64 {
+    let least = size.div_ceil(max_parts.max(1));
+    if least <= wished { wished } else { least.div_ceil(MIB) * MIB }
+}
+
+fn base64_of(digest: &Sha256Hex) -> String {
+    BASE64.encode(hex::decode(digest.as_str()).expect("a digest is hexadecimal by its type"))
+}
+
+/// What the store says about the bytes must be what we say; saying nothing is allowed (the signature covered them).
+fn agree(key: &str, ours: &str, theirs: Option<&str>) -> Result<(), StoreError> {
+    match theirs {
+        Some(theirs) if theirs != ours => {
+            Err(StoreError::Digest { key: key.to_owned(), ours: ours.to_owned(), theirs: theirs.to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_grow_only_when_there_would_be_too_many() {
+        assert_eq!(part_length(100 * MIB, 16 * MIB, 10_000), 16 * MIB);
+        let huge = part_length(200 << 30, 16 * MIB, 10_000);
+        assert_eq!(huge, 21 * MIB);
+        assert!((200u64 << 30).div_ceil(huge) <= 10_000);
+        assert_eq!(part_length(50 * MIB, 5 * MIB, 10), 5 * MIB);
+        assert_eq!(part_length(50 * MIB + 1, 5 * MIB, 10), 6 * MIB);
+    }
+
+    #[test]
+    fn a_wrong_digest_in_the_answer_is_refused_and_silence_is_not() {
+        assert!(agree("k", "a", Some("a")).is_ok() && agree("k", "a", None).is_ok());
+        assert!(matches!(agree("k", "a", Some("b")), Err(StoreError::Digest { .. })));
+    }
+
+    #[test]
+    fn base64_of_a_digest() {
+        assert_eq!(base64_of(&Sha256Hex::of(b"")), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+    }
+}

@@ -1,0 +1,300 @@
+//! A station: the actor shell that all six actors share. It keeps a [`Work`] busy and puts each failure in its circle.
+//!
+//! - An activation carries no input. Woken by a neighbour ([`Wake`]) or by its own timer, a station asks its work what is
+//!   waiting, most urgent first, and takes as much as it has room for. One code path for normal work, restart and crash.
+//! - A unit that fails is blamed on the unit: its neighbours in flight do not notice. A panic inside a unit and a unit whose
+//!   meter stands still are such failures too.
+//! - An outage (LIMS, store, disk) is nobody's failure: the station says so once, waits with back-off, then probes with a
+//!   single unit, and says when it is over.
+//! - Only the journal's own failure is fatal.
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, Supervised, WrapFuture,
+};
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+use tracing::{error, info, warn};
+
+use super::meter::{Board, Meter};
+use super::{Backoff, Drain, Env, Exit, jitter, panic_text};
+
+/// A doorbell: there may be something for you in the journal. Losing one costs time only.
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct Wake;
+
+/// Why a unit did not succeed, sorted by who must act.
+#[derive(Debug)]
+pub enum Failure<B> {
+    /// Something outside is out of order; the unit is innocent and will be tried again.
+    Outage(String),
+    /// The unit itself.
+    Unit(B),
+    /// The journal or the program; the process must end.
+    Fatal(String),
+}
+
+/// What a station does. All decisions about packages are in here; the station itself knows none.
+pub trait Work: Unpin + 'static {
+    /// One piece of work; its text identifies it.
+    type Unit: Clone + Display + 'static;
+    /// What is said against a unit.
+    type Blame: Display + 'static;
+
+    /// What is to be done, most urgent first. Must be cheap: it is asked at every turn.
+    fn waiting(&mut self) -> Vec<Self::Unit>;
+    /// Does one unit. Must be safe to repeat after having been cut off anywhere.
+    fn perform(&self, unit: Self::Unit, meter: Meter) -> LocalBoxFuture<'static, Result<(), Failure<Self::Blame>>>;
+    /// Puts a panic or a stand-still into words of blame.
+    fn accident(&self, what: String) -> Self::Blame;
+    /// Counts the failure against the unit, or stops it for good. `Err` is fatal.
+    fn blame(&self, unit: Self::Unit, blame: Self::Blame) -> LocalBoxFuture<'static, Result<(), String>>;
+}
+
+/// Told when a station cannot work (`Some(why)`) and when it can again (`None`, after this long).
+pub type Weather = Arc<dyn Fn(&'static str, Option<&str>, Duration) + Send + Sync>;
+
+/// How a station behaves.
+#[derive(Clone)]
+pub struct Manner {
+    /// The actor's name.
+    pub name: &'static str,
+    /// Units at the same time.
+    pub room: usize,
+    /// Own timer.
+    pub rhythm: Duration,
+    /// A unit without a sign of life for this long is cut off.
+    pub stall: Duration,
+    /// Between probes during an outage.
+    pub outage: Backoff,
+    /// Whom to wake when a unit is done.
+    pub next: Vec<Recipient<Wake>>,
+    /// Where progress is shown.
+    pub board: Board,
+    /// Told of outages.
+    pub weather: Weather,
+}
+
+/// The actor.
+pub struct Station<W: Work> {
+    env: Env,
+    manner: Manner,
+    make: Box<dyn Fn() -> W + Send>,
+    work: W,
+    held: BTreeSet<String>,
+    /// Finished since the last tick; not taken again before the next, so that no mistake can make a hot loop.
+    rested: BTreeSet<String>,
+    outage: Option<Outage>,
+    draining: bool,
+}
+
+struct Outage {
+    since: Instant,
+    streak: u32,
+    until: Instant,
+}
+
+impl<W: Work> Station<W> {
+    /// `make` builds the work anew for every incarnation.
+    pub fn new(env: Env, manner: Manner, make: impl Fn() -> W + Send + 'static) -> Self {
+        let work = make();
+        Self {
+            env,
+            manner,
+            make: Box::new(make),
+            work,
+            held: BTreeSet::new(),
+            rested: BTreeSet::new(),
+            outage: None,
+            draining: false,
+        }
+    }
+
+    fn pump(&mut self, ctx: &mut Context<Self>) {
+        fail::fail_point!(self.manner.name);
+        if self.draining {
+            if self.held.is_empty() {
+                ctx.stop();
+            }
+            return;
+        }
+        let now = Instant::now();
+        let room = match &self.outage {
+            Some(outage) if now < outage.until => 0,
+            Some(_) => 1, // a probe
+            None => self.manner.room,
+        };
+        let waiting = self.work.waiting();
+        let mut left = 0;
+        for unit in waiting {
+            let key = unit.to_string();
+            if self.held.contains(&key) {
+                continue;
+            }
+            if self.held.len() >= room || self.rested.contains(&key) {
+                left += 1;
+                continue;
+            }
+            self.begin(unit, key, ctx);
+        }
+        let mut report = self.env.report();
+        report.queue = left;
+        report.in_hand = self.held.iter().cloned().collect();
+    }
+
+    fn begin(&mut self, unit: W::Unit, key: String, ctx: &mut Context<Self>) {
+        let meter = self.manner.board.begin(self.manner.name, key.clone());
+        let work = AssertUnwindSafe(self.work.perform(unit.clone(), meter.clone())).catch_unwind();
+        let watched = watch(work, meter, self.manner.stall);
+        let _inserted = self.held.insert(key.clone());
+        let _dies_with_us = ctx.spawn(watched.into_actor(self).map(move |end, me, ctx| {
+            let done = match end {
+                End::Done(Ok(done)) => done,
+                End::Done(Err(payload)) => {
+                    Err(Failure::Unit(me.work.accident(format!("panic: {}", panic_text(&*payload)))))
+                }
+                End::Still(limit) => {
+                    Err(Failure::Unit(me.work.accident(format!("no sign of life for {limit:?}"))))
+                }
+            };
+            me.settle(unit, key, done, ctx);
+        }));
+    }
+
+    fn settle(&mut self, unit: W::Unit, key: String, done: Result<(), Failure<W::Blame>>, ctx: &mut Context<Self>) {
+        if let Err(failure) = &done {
+            let mut report = self.env.report();
+            report.errors += 1;
+            report.consecutive += 1;
+            report.last_error = Some(match failure {
+                Failure::Unit(blame) => format!("{key}: {blame}"),
+                Failure::Outage(why) | Failure::Fatal(why) => why.clone(),
+            });
+        }
+        match done {
+            Ok(()) => {
+                self.fair(None);
+                {
+                    let mut report = self.env.report();
+                    report.done += 1;
+                    report.consecutive = 0;
+                }
+                self.release(key, ctx);
+                for next in &self.manner.next {
+                    drop(next.try_send(Wake)); // full: it is awake; closed: it reads the journal when it starts
+                }
+            }
+            Err(Failure::Outage(why)) => {
+                self.fair(Some(&why));
+                self.release(key, ctx);
+            }
+            Err(Failure::Fatal(why)) => self.env.fail(ctx, Exit::Fatal(why)),
+            Err(Failure::Unit(blame)) => {
+                self.fair(None);
+                warn!(actor = self.manner.name, unit = key, why = %blame, "unit failed");
+                let noted = self.work.blame(unit, blame).into_actor(self);
+                let _dies_with_us = ctx.spawn(noted.map(move |noted, me, ctx| match noted {
+                    Ok(()) => {
+                        me.release(key, ctx);
+                        for next in &me.manner.next {
+                            drop(next.try_send(Wake));
+                        }
+                    }
+                    Err(why) => me.env.fail(ctx, Exit::Fatal(why)),
+                }));
+            }
+        }
+    }
+
+    fn release(&mut self, key: String, ctx: &mut Context<Self>) {
+        let _was_held = self.held.remove(&key);
+        let _first = self.rested.insert(key);
+        self.pump(ctx);
+    }
+
+    /// Keeps account of outages; speaks once at the beginning and once at the end of each.
+    fn fair(&mut self, why: Option<&str>) {
+        let name = self.manner.name;
+        match why {
+            None => {
+                if let Some(outage) = self.outage.take() {
+                    info!(actor = name, after = ?outage.since.elapsed(), "works again");
+                    self.env.report().degraded = None;
+                    (self.manner.weather)(name, None, outage.since.elapsed());
+                }
+            }
+            Some(why) => {
+                let now = Instant::now();
+                if self.outage.is_none() {
+                    error!(actor = name, why, "cannot work; will go on by itself when this is mended");
+                    (self.manner.weather)(name, Some(why), Duration::ZERO);
+                }
+                let outage = self.outage.get_or_insert(Outage { since: now, streak: 0, until: now });
+                if now >= outage.until {
+                    outage.streak += 1; // units in flight that fall together count once
+                    outage.until = now + self.manner.outage.delay(outage.streak, jitter());
+                }
+                self.env.report().degraded = Some(why.to_owned());
+            }
+        }
+    }
+}
+
+enum End<T> {
+    Done(T),
+    Still(Duration),
+}
+
+/// Runs `work` to its end, or until its meter has stood still for `limit`.
+async fn watch<T>(work: impl Future<Output = T>, meter: Meter, limit: Duration) -> End<T> {
+    let mut work = std::pin::pin!(work);
+    loop {
+        let seen = meter.ticks();
+        match tokio::time::timeout(limit, &mut work).await {
+            Ok(done) => return End::Done(done),
+            Err(_) if meter.ticks() == seen => return End::Still(limit),
+            Err(_) => {}
+        }
+    }
+}
+
+impl<W: Work> Actor for Station<W> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.env.pulse(ctx);
+        self.pump(ctx);
+        let _for_life = ctx.run_interval(self.manner.rhythm, |me, ctx| {
+            me.rested.clear();
+            me.pump(ctx);
+        });
+    }
+}
+
+impl<W: Work> Supervised for Station<W> {
+    fn restarting(&mut self, _: &mut Context<Self>) {
+        (self.held, self.rested) = (BTreeSet::new(), BTreeSet::new());
+        (self.outage, self.draining) = (None, false);
+        self.work = (self.make)();
+    }
+}
+
+impl<W: Work> Handler<Wake> for Station<W> {
+    type Result = ();
+    fn handle(&mut self, _: Wake, ctx: &mut Context<Self>) {
+        self.pump(ctx);
+    }
+}
+
+impl<W: Work> Handler<Drain> for Station<W> {
+    type Result = ();
+    fn handle(&mut self, _: Drain, ctx: &mut Context<Self>) {
+        self.draining = true;
+        self.pump(ctx);
+    }
+}

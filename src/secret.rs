@@ -37,7 +37,9 @@ pub enum SecretError {
         mode: u32,
     },
     /// A directory, a pipe, a device.
-    #[error("the secret file {path} is not a regular file; put the secret, one line, into a file and name that")]
+    #[error(
+        "the secret file {path} is not a regular file; put the secret, one line, into a file and name that"
+    )]
     NotAFile {
         /// The path.
         path: PathBuf,
@@ -64,23 +66,8 @@ impl Secret {
 
     /// Reads the file's one line; a newline at its end is not part of the secret, spaces are.
     pub fn from_file(path: &Path) -> Result<Self, SecretError> {
-        let unreadable = |source| SecretError::Unreadable { path: path.to_owned(), source };
-        // Before opening, because opening a pipe would wait for a writer.
-        if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-            return Err(SecretError::NotAFile { path: path.to_owned() });
-        }
-        let file = File::open(path).map_err(unreadable)?;
-        let mode = file.metadata().map_err(unreadable)?.mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(SecretError::Exposed { path: path.to_owned(), mode });
-        }
-        let mut bytes = Vec::new();
-        let read = file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
         let not_one_line = || SecretError::NotOneLine { path: path.to_owned() };
-        if read as u64 > MAX_BYTES {
-            return Err(not_one_line());
-        }
-        let text = String::from_utf8(bytes).map_err(|_| not_one_line())?;
+        let text = read_private(path)?;
         let line = text.strip_suffix('\n').unwrap_or(&text);
         let line = line.strip_suffix('\r').unwrap_or(line);
         if line.trim().is_empty() {
@@ -92,10 +79,40 @@ impl Secret {
         Ok(Self(line.to_owned()))
     }
 
+    /// Reads a secret of several lines, such as a private key.
+    pub fn pem_from_file(path: &Path) -> Result<Self, SecretError> {
+        let text = read_private(path)?;
+        if text.trim().is_empty() {
+            return Err(SecretError::Empty { path: path.to_owned() });
+        }
+        Ok(Self(text))
+    }
+
     /// The text itself. For the one place that sends it.
     pub fn expose(&self) -> &str {
         &self.0
     }
+}
+
+/// The text of a regular file that only its owner can reach.
+fn read_private(path: &Path) -> Result<String, SecretError> {
+    let unreadable = |source| SecretError::Unreadable { path: path.to_owned(), source };
+    // Before opening, because opening a pipe would wait for a writer.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(SecretError::NotAFile { path: path.to_owned() });
+    }
+    let file = File::open(path).map_err(unreadable)?;
+    let mode = file.metadata().map_err(unreadable)?.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(SecretError::Exposed { path: path.to_owned(), mode });
+    }
+    let mut bytes = Vec::new();
+    let read = file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    let not_text = || SecretError::NotOneLine { path: path.to_owned() };
+    if read as u64 > MAX_BYTES {
+        return Err(not_text());
+    }
+    String::from_utf8(bytes).map_err(|_| not_text())
 }
 
 impl std::fmt::Debug for Secret {
@@ -147,7 +164,9 @@ mod tests {
             let path = file.path().display();
             assert_eq!(
                 text,
-                format!("the secret file {path} has mode {mode:04o}, so others can reach it; run: chmod 600 {path}")
+                format!(
+                    "the secret file {path} has mode {mode:04o}, so others can reach it; run: chmod 600 {path}"
+                )
             );
         }
     }

@@ -39,6 +39,8 @@ enum Condition {
     Always,
     /// Only if the package is in this state.
     From(PackageId, Option<State>, State),
+    /// Only if this is the sender's next commit and the package has none decided yet.
+    NextCommit(PackageId, u64),
 }
 
 struct Command {
@@ -96,6 +98,18 @@ impl Journal {
         Ok(moved)
     }
 
+    /// Decides the bytes of a commit. `Ok(false)`: another commit took this sequence number, or this package has its commit
+    /// already; look again.
+    pub async fn decide_commit(
+        &self,
+        package: &PackageId,
+        sequence: u64,
+        commit: String,
+    ) -> Result<bool, Arc<JournalError>> {
+        let event = Event::Committing { package: package.clone(), sequence, commit };
+        self.send(Condition::NextCommit(package.clone(), sequence), event).await
+    }
+
     /// Records what happened.
     pub async fn record(&self, event: Event) -> Result<(), Arc<JournalError>> {
         self.send(Condition::Always, event).await.map(drop)
@@ -124,21 +138,16 @@ fn write_on(mut appender: Appender, inbox: &Receiver<Command>, fold: &RwLock<Fol
         let batch: Vec<Command> = std::iter::once(first).chain(inbox.try_iter().take(QUEUE)).collect();
         let now = clock::now();
         let (mut events, mut waiting): (Vec<(Timestamp, Event)>, Vec<_>) = (Vec::new(), Vec::new());
-        // States that moves earlier in this batch lead to, before they are on the disk.
-        let mut pending: HashMap<PackageId, State> = HashMap::new();
+        let mut pending = Pending::default();
         {
             let fold = fold.read().unwrap_or_else(std::sync::PoisonError::into_inner);
             for command in batch {
-                if let Condition::From(id, from, to) = &command.condition {
-                    let present = pending.get(id).copied().or_else(|| fold.package(id).map(|row| row.state));
-                    if present != *from {
-                        drop(command.home.send(Ok(false)));
-                        continue;
-                    }
-                    let _earlier = pending.insert(id.clone(), *to);
+                if pending.allows(&command.condition, &fold) {
+                    events.push((now, command.event));
+                    waiting.push(command.home);
+                } else {
+                    drop(command.home.send(Ok(false)));
                 }
-                events.push((now, command.event));
-                waiting.push(command.home);
             }
         }
         if events.is_empty() {
@@ -152,6 +161,37 @@ fn write_on(mut appender: Appender, inbox: &Receiver<Command>, fold: &RwLock<Fol
         let answer = done.map(|_| true);
         for home in waiting {
             drop(home.send(answer.clone()));
+        }
+    }
+}
+
+/// What earlier commands of a batch lead to, before they are on the disk.
+#[derive(Default)]
+struct Pending {
+    states: HashMap<PackageId, State>,
+    committing: HashMap<PackageId, u64>,
+}
+
+impl Pending {
+    fn allows(&mut self, condition: &Condition, fold: &Fold) -> bool {
+        match condition {
+            Condition::Always => true,
+            Condition::From(id, from, to) => {
+                let present = self.states.get(id).copied().or_else(|| fold.package(id).map(|row| row.state));
+                if present == *from {
+                    let _earlier = self.states.insert(id.clone(), *to);
+                }
+                present == *from
+            }
+            Condition::NextCommit(id, sequence) => {
+                let last = self.committing.values().copied().max().unwrap_or(fold.sent().sequence);
+                let free = fold.committing(id).is_none() && !self.committing.contains_key(id);
+                let next = *sequence == last + 1 && free;
+                if next {
+                    let _earlier = self.committing.insert(id.clone(), *sequence);
+                }
+                next
+            }
         }
     }
 }

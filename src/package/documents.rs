@@ -231,8 +231,13 @@ pub fn check_structure(
     }
 }
 
-/// Whether `path` is a document of the package itself, not of something further down in it.
-pub fn is_top_level(path: &RelPath, ending: &str) -> bool {
+/// Whether `path` is a `.sample` or `.analysis` of the package itself.
+pub fn is_document(path: &RelPath) -> bool {
+    is_top_level(path, "sample") || is_top_level(path, "analysis")
+}
+
+/// Not of something further down in the package.
+fn is_top_level(path: &RelPath, ending: &str) -> bool {
     !path.as_str().contains('/') && path.as_str().strip_suffix(ending).is_some_and(|stem| stem.ends_with('.'))
 }
 

@@ -92,9 +92,8 @@ impl State {
             Some(Uploading) => &[Committed, Held, Quarantined],
             Some(Committed) => &[Transferred, Quarantined],
             Some(Seen) => &[Copying, Held, Quarantined],
-            // Back to Copying: what was read back differs from what was sent, so it is fetched again.
             Some(Copying) => &[Copied, Held, Quarantined],
-            Some(Copied) => &[Verified, Copying, Held, Quarantined],
+            Some(Copied) => &[Verified, Held, Quarantined],
             Some(Verified) => &[Ready, Quarantined],
             // Released by a person: the work begins again at the first step that can be repeated.
             Some(Held | Quarantined) => &[Found, Packed, Seen],

@@ -1,0 +1,4 @@
+//! demo
+pub mod lims;
+pub mod reads;
+pub mod store;

@@ -1,0 +1,75 @@
+//! Who may do what: the sender only puts, the receiver only looks and fetches.
+//!
+//! In TSD listing counts as export, so a sending client can neither list nor ask what it has put. Everything that is not
+//! on a list here is refused, including what the store does not know: a client must not learn from a simulator that it
+//! may do more than in the real place.
+
+use std::pin::Pin;
+
+use s3s::access::{S3Access, S3AccessContext};
+use s3s::{S3Result, s3_error};
+
+/// What the sender's key opens.
+const SENDER: [&str; 5] =
+    ["PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "AbortMultipartUpload"];
+/// What the receiver's key opens.
+const RECEIVER: [&str; 5] = ["ListObjectsV2", "ListObjects", "GetObject", "HeadObject", "HeadBucket"];
+
+/// The access keys to which the lists apply.
+pub(super) struct Rights {
+    pub(super) sender: String,
+    pub(super) receiver: String,
+}
+
+impl Rights {
+    fn allow(&self, access_key: Option<&str>, operation: &str) -> bool {
+        match access_key {
+            Some(key) if key == self.sender => SENDER.contains(&operation),
+            Some(key) if key == self.receiver => RECEIVER.contains(&operation),
+            _ => false,
+        }
+    }
+}
+
+// The signature that `async_trait` would write. s3s asks here after it verified the request's signature.
+impl S3Access for Rights {
+    fn check<'a, 'b, 'c, 'd>(
+        &'a self,
+        context: &'b mut S3AccessContext<'c>,
+    ) -> Pin<Box<dyn Future<Output = S3Result<()>> + Send + 'd>>
+    where
+        'a: 'd,
+        'b: 'd,
+        'c: 'd,
+        Self: 'd,
+    {
+        let access_key = context.credentials().map(|credentials| credentials.access_key.as_str());
+        let allowed = self.allow(access_key, context.s3_op().name());
+        Box::pin(async move { if allowed { Ok(()) } else { Err(s3_error!(AccessDenied, "Access Denied.")) } })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lists_do_not_overlap_and_nobody_else_may_anything() {
+        let rights = Rights { sender: "s".into(), receiver: "r".into() };
+        for operation in SENDER {
+            assert!(rights.allow(Some("s"), operation) && !rights.allow(Some("r"), operation), "{operation}");
+        }
+        for operation in RECEIVER {
+            assert!(rights.allow(Some("r"), operation) && !rights.allow(Some("s"), operation), "{operation}");
+        }
+        for operation in
+            ["DeleteObject", "ListParts", "CopyObject", "UploadPartCopy", "DeleteBucket", "PostObject"]
+        {
+            assert!(
+                !rights.allow(Some("s"), operation) && !rights.allow(Some("r"), operation),
+                "{operation}"
+            );
+        }
+        assert!(!rights.allow(None, "PutObject") && !rights.allow(Some("x"), "GetObject"));
+    }
+}

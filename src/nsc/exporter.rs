@@ -1,0 +1,181 @@
+//! What the export step needs of the LIMS: look at the queue, claim, complete, withdraw.
+//!
+//! The claim is a POST that is never repeated blindly: its intent is journalled first, and after a lost answer or a crash
+//! [`Exporter::find_claim`] finds out whether the step was opened. Completing and deleting are safe to repeat, because each
+//! begins by reading the step's present state.
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::blame::{Blame, Failure, chain};
+use crate::clarity::{Action, Class, Client, Error, LimsId, ProtocolStep, Queue, Settings, Settle, State};
+use crate::conf::LimsConf;
+use crate::secret::Secret;
+
+/// The largest answer that is read.
+const MAX_BODY: u64 = 64 << 20;
+/// A no-output step has four states; each is left by one advance.
+const MAX_ADVANCES: usize = 8;
+
+/// The export step of one site; clones share the connection.
+#[derive(Clone)]
+pub struct Exporter {
+    /// The LIMS itself.
+    pub client: Arc<Client>,
+    /// What the site calls things.
+    pub conf: LimsConf,
+    /// Where FASTQ is delivered.
+    pub delivery_root: PathBuf,
+}
+
+/// Whether an order's step exists.
+pub enum Found {
+    /// Still queued: it was never opened.
+    Queued,
+    /// Open in our name.
+    Step(LimsId),
+    /// Neither: somebody else did something.
+    Lost,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error.class() {
+            Class::Outage | Class::Config | Class::Unclear | Class::Malformed => Self::Outage(chain(&error)),
+            Class::Refused | Class::NotFound | Class::Stuck => Blame::again(chain(&error)),
+        }
+    }
+}
+
+impl Exporter {
+    /// Prepares the client; nothing is sent yet.
+    pub fn new(conf: &LimsConf, delivery_root: PathBuf) -> Result<Self, String> {
+        let password = Secret::from_file(&conf.password_file).map_err(|e| chain(&e))?;
+        let settings = Settings {
+            base: conf.base.clone(),
+            user: conf.user.clone(),
+            password,
+            deadline: conf.deadline,
+            attempts: conf.attempts,
+            max_body: MAX_BODY,
+            ca_file: conf.ca_file.clone(),
+        };
+        let client = Client::new(settings).map_err(|e| chain(&e))?;
+        Ok(Self { client: Arc::new(client), conf: conf.clone(), delivery_root })
+    }
+
+    /// Reads the configured step and makes sure that it is the one that is meant and can be completed without a person.
+    pub async fn step_as_configured(&self) -> Result<ProtocolStep, Failure> {
+        let step = self.client.protocol_step(self.conf.protocol, self.conf.step).await?;
+        let name = step.name.as_deref().unwrap_or_default();
+        if name != self.conf.step_name {
+            return Err(Failure::Outage(format!(
+                "step {} of protocol {} is called {name:?} in the LIMS, but lims.step_name is {:?}: correct the numbers",
+                self.conf.step, self.conf.protocol, self.conf.step_name
+            )));
+        }
+        if step.needs_signature() {
+            return Err(Failure::Outage(format!(
+                "step {name:?} wants an electronic signature, which no program can give: ask the laboratory to switch it off"
+            )));
+        }
+        Ok(step)
+    }
+
+    /// The queue of the export step.
+    pub async fn queue(&self) -> Result<Queue, Failure> {
+        Ok(self.client.queue(self.conf.step).await?)
+    }
+
+    /// Opens the step for these artifacts: one POST. They must be in the queue.
+    pub async fn claim(&self, artifacts: &[LimsId]) -> Result<LimsId, Failure> {
+        let queue = self.queue().await?;
+        let queued: BTreeSet<&LimsId> = queue.items.iter().map(|item| &item.id).collect();
+        if let Some(gone) = artifacts.iter().find(|a| !queued.contains(a)) {
+            return Err(Blame::again(format!("{gone} is not in the queue any more: withdrawn, or taken by somebody")));
+        }
+        let nameless = || Failure::Outage("the queue does not say which step it belongs to".into());
+        let uri = queue.protocol_step_uri.ok_or_else(nameless)?;
+        Ok(self.client.start_step(&uri, artifacts).await?.id)
+    }
+
+    /// After a crash or a lost answer: was the step opened? Every search result is checked against its own question.
+    pub async fn find_claim(&self, artifacts: &[LimsId]) -> Result<Found, Failure> {
+        let queue = self.queue().await?;
+        let queued: BTreeSet<&LimsId> = queue.items.iter().map(|item| &item.id).collect();
+        if artifacts.iter().all(|a| queued.contains(a)) {
+            return Ok(Found::Queued);
+        }
+        let process_type = self.step_as_configured().await?.process_type.unwrap_or_default();
+        let Some(first) = artifacts.first() else { return Ok(Found::Lost) };
+        let filters = [("type", process_type.as_str()), ("inputartifactlimsid", first.as_str())];
+        let wanted: BTreeSet<&LimsId> = artifacts.iter().collect();
+        for id in self.client.find_processes(&filters).await? {
+            let step = match self.client.step(&id).await {
+                Err(e) if e.class() == Class::NotFound => continue,
+                step => step?,
+            };
+            if step.state == State::Completed {
+                continue;
+            }
+            if self.client.step_details(&id).await?.inputs() == wanted {
+                return Ok(Found::Step(id));
+            }
+        }
+        Ok(Found::Lost)
+    }
+
+    /// Gives every artifact of the step its action and advances until it is completed. Ends at once if it already is.
+    pub async fn complete(&self, id: &LimsId) -> Result<(), Failure> {
+        let configured = self.step_as_configured().await?;
+        let onward = configured.transitions.first().map(|t| t.next_step_uri.clone());
+        let settle = Settle { poll: Duration::from_millis(500), deadline: self.conf.step_deadline };
+        let mut step = self.client.step(id).await?;
+        for _ in 0..MAX_ADVANCES {
+            match step.state {
+                State::Completed => return Ok(()),
+                State::RecordDetails | State::AssignNextSteps => {
+                    let action = || onward.clone().map_or(Action::Complete, Action::NextStep);
+                    let _as_they_stand = self.client.set_actions(id, |_| action()).await?;
+                }
+                _ => {}
+            }
+            step = self.client.advance(id, settle).await?;
+        }
+        Err(Blame::again(format!("step {id} is not completed after {MAX_ADVANCES} advances")))
+    }
+
+    /// Deletes the step: its artifacts are in the queue again. A step that is gone is fine.
+    pub async fn withdraw(&self, id: &LimsId) -> Result<(), Failure> {
+        Ok(self.client.abort_step(id).await?)
+    }
+
+    /// Whether the step is still there and not completed by somebody else.
+    pub async fn is_open(&self, id: &LimsId) -> Result<bool, Failure> {
+        match self.client.step(id).await {
+            Err(e) if e.class() == Class::NotFound => Ok(false),
+            step => Ok(step?.state != State::Completed),
+        }
+    }
+
+    /// The name that the site uses for one of the program's fields.
+    pub fn field(&self, ours: &str) -> &str {
+        self.conf.fields.get(ours).map_or("", String::as_str)
+    }
+}
+
+/// Ids from the journal, as the client wants them.
+pub fn lims_ids(texts: &[String]) -> Result<Vec<LimsId>, Failure> {
+    let ids: Result<Vec<LimsId>, _> = texts.iter().map(|text| LimsId::new(text)).collect();
+    ids.map_err(|e| Failure::Fatal(format!("the journal holds something that is no LIMS id: {e}")))
+}
+
+/// What a look at the queue found, for the poller.
+#[derive(Debug, Default)]
+pub struct Look {
+    /// Orders that are complete.
+    pub orders: Vec<crate::package::Order>,
+    /// Who waits, and for what.
+    pub waiting: BTreeMap<String, String>,
+}

@@ -1,0 +1,99 @@
+//! What of a package has been sent already: a small side file per package, so that a restart sends nothing twice.
+//!
+//! One JSON line per acknowledged file, fsynced, with the file's fingerprint at that time. A line counts only while size,
+//! modification time and inode are unchanged; otherwise the file is sent anew. A torn line is simply not counted.
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use serde::{Deserialize, Serialize};
+
+use crate::fs::{self, Fingerprint, FsError};
+use crate::package::{Digests, PackageId, RelPath};
+
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    file: RelPath,
+    source: Fingerprint,
+    digests: Digests,
+}
+
+/// The side file of one package.
+pub struct Ledger {
+    path: PathBuf,
+    file: Mutex<File>,
+    sent: BTreeMap<RelPath, (Fingerprint, Digests)>,
+}
+
+impl Ledger {
+    /// Opens or begins it below the state directory.
+    pub fn open(state_dir: &Path, package: &PackageId) -> Result<Self, FsError> {
+        let dir = state_dir.join("uploads");
+        fs::create_dir(&dir)?;
+        let path = dir.join(format!("{}.jsonl", package.to_string().replace('/', "~")));
+        let text = match std::fs::read_to_string(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+            text => text.map_err(FsError::at("read", &path))?,
+        };
+        let entries = text.lines().filter_map(|line| serde_json::from_str::<Entry>(line).ok());
+        let sent = entries.map(|e| (e.file, (e.source, e.digests))).collect();
+        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(FsError::at("open", &path))?;
+        let ledger = Self { path, file: Mutex::new(file), sent };
+        if !text.is_empty() && !text.ends_with('\n') {
+            ledger.write(b"\n")?; // ends a torn line, so that the next one is whole
+        }
+        Ok(ledger)
+    }
+
+    /// The digests of `file` if it was acknowledged and has not changed since.
+    pub fn sent(&self, file: &RelPath, now: Fingerprint) -> Option<&Digests> {
+        self.sent.get(file).filter(|(then, _)| *then == now).map(|(_, digests)| digests)
+    }
+
+    /// Notes an acknowledged file.
+    pub fn note(&self, file: &RelPath, source: Fingerprint, digests: &Digests) -> Result<(), FsError> {
+        let entry = Entry { file: file.clone(), source, digests: digests.clone() };
+        let mut line = serde_json::to_vec(&entry).expect("plain fields always serialise");
+        line.push(b'\n');
+        self.write(&line)
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<(), FsError> {
+        let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        file.write_all(bytes).and_then(|()| file.sync_data()).map_err(FsError::at("write", &self.path))
+    }
+
+    /// Everything is committed; the file has done its duty.
+    pub fn close(self) -> Result<(), FsError> {
+        std::fs::remove_file(&self.path).map_err(FsError::at("remove", &self.path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::package::HashState;
+
+    #[test]
+    fn a_file_counts_while_it_is_unchanged_and_torn_lines_do_not_spoil_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let id: PackageId = "samples/a/r1".parse().unwrap();
+        let (x, y): (RelPath, RelPath) = ("x".parse().unwrap(), "y".parse().unwrap());
+        let source = Fingerprint { size: 3, mtime_ns: 5, inode: 7 };
+        let digests = HashState::new(true).finish();
+        Ledger::open(dir.path(), &id).unwrap().note(&x, source, &digests).unwrap();
+        let ledger = Ledger::open(dir.path(), &id).unwrap();
+        assert_eq!(ledger.sent(&x, source), Some(&digests));
+        assert_eq!(ledger.sent(&x, Fingerprint { mtime_ns: 6, ..source }), None);
+        ledger.write(b"{\"file\":\"y\",\"sou").unwrap();
+        let ledger = Ledger::open(dir.path(), &id).unwrap();
+        assert_eq!(ledger.sent(&y, source), None);
+        ledger.note(&y, source, &digests).unwrap();
+        let ledger = Ledger::open(dir.path(), &id).unwrap();
+        assert!(ledger.sent(&x, source).is_some() && ledger.sent(&y, source).is_some());
+        ledger.close().unwrap();
+        assert_eq!(Ledger::open(dir.path(), &id).unwrap().sent(&x, source), None);
+    }
+}

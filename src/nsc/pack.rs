@@ -1,0 +1,168 @@
+//! Building a package on disk: hard links to the delivered files, the document, the marker; then one rename into the tree.
+//!
+//! Safe to repeat from any point: what lies half-built is discarded, and a package that is already in place is accepted only
+//! if it is the very one that would be built now.
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::tree::Tree;
+use crate::blame::{Blame, Failure};
+use crate::fs::{self, Fingerprint, FsError};
+use crate::package::{Content, Draft, Fastq, Reason};
+
+/// What was built.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Built {
+    /// Payload files.
+    pub files: u64,
+    /// Their size in bytes.
+    pub bytes: u64,
+}
+
+/// Builds the package of a draft at its place in the tree. Blocks on the disk: run it on the pool.
+pub fn build(tree: &Tree, draft: &Draft) -> Result<Built, Failure> {
+    let (scratch, place) = (tree.packing(&draft.id), tree.waiting(&draft.id, draft.priority));
+    let (document, text, files) = match &draft.content {
+        Content::Sample { doc, files } => (format!("{}.sample", doc.name), pretty(doc), files.as_slice()),
+        Content::Analysis { doc } => (format!("{}.analysis", doc.name), pretty(doc), &[] as &[Fastq]),
+    };
+    let bytes = files.iter().map(|f| f.size).sum::<u64>() + text.len() as u64;
+    let built = Built { files: files.len() as u64 + 1, bytes };
+    if place.exists() {
+        return if is_ours(&place, &document, &text, files) {
+            Ok(built)
+        } else {
+            Err(Blame::stop(Reason::NameTaken, format!("{} exists and is another one", place.display())))
+        };
+    }
+    fs::discard_scratch(&scratch)?;
+    fs::create_dir(&scratch)?;
+    for file in files {
+        link(file, &scratch.join(file.to.as_str()))?;
+    }
+    fs::write_durably(&scratch.join(document), text.as_bytes())?;
+    fs::write_durably(&scratch.join(tree.marker()), b"")?;
+    if let Some(parent) = place.parent() {
+        fs::create_dir(parent)?;
+    }
+    fs::publish(&scratch, &place)?;
+    Ok(built)
+}
+
+fn pretty(doc: &impl serde::Serialize) -> String {
+    let mut text = serde_json::to_string_pretty(doc).expect("plain fields always serialise");
+    text.push('\n');
+    text
+}
+
+/// One delivered file into the package. A copy only where the file systems differ, and then it is said.
+fn link(file: &Fastq, to: &Path) -> Result<(), Failure> {
+    match std::fs::hard_link(&file.from, to) {
+        Ok(()) => {}
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            return Err(Blame::stop(Reason::FileMissing, format!("{} is gone from the delivery", file.from.display())));
+        }
+        Err(e) if e.kind() == ErrorKind::CrossesDevices => {
+            tracing::warn!(from = %file.from.display(), "copied, not linked: the delivery is on another file system");
+            copy(&file.from, to)?;
+        }
+        Err(e) => return Err(FsError::at("link into the package", &file.from)(e).into()),
+    }
+    let size = Fingerprint::of(to)?.size;
+    if size != file.size {
+        let (name, then) = (file.from.display(), file.size);
+        return Err(Blame::stop(Reason::SizeMismatch, format!("{name} has {size} bytes, it had {then} when it was ordered")));
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), FsError> {
+    let _bytes = std::fs::copy(from, to).map_err(FsError::at("copy into the package", from))?;
+    std::fs::File::open(to).and_then(|f| f.sync_all()).map_err(FsError::at("fsync", to))
+}
+
+fn is_ours(place: &Path, document: &str, text: &str, files: &[Fastq]) -> bool {
+    let same_size = |f: &Fastq| Fingerprint::of(&place.join(f.to.as_str())).is_ok_and(|found| found.size == f.size);
+    std::fs::read(place.join(document)).is_ok_and(|found| found == text.as_bytes()) && files.iter().all(same_size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conf::TransferConf;
+    use crate::package::{Analysis, PackageId, Params, Priority};
+    use std::os::unix::fs::MetadataExt;
+    use std::time::Duration;
+
+    fn tree(root: &Path) -> Tree {
+        let kinds = ["samples", "analyses"].map(|k| k.parse().unwrap()).to_vec();
+        let conf = TransferConf { root: root.to_owned(), kinds, complete_marker: "COMPLETE".into(), settle: None, scan: Duration::from_secs(1) };
+        let tree = Tree::new(&conf);
+        tree.prepare().unwrap();
+        tree
+    }
+
+    fn sample(root: &Path) -> Draft {
+        let from = root.join("delivered_R1_001.fastq.gz");
+        fs::write_durably(&from, b"reads").unwrap();
+        let id: PackageId = "samples/Diag-1-HG1/r1".parse().unwrap();
+        let doc = serde_json::json!({"name": "Diag-1-HG1", "sample_id": "HG1", "project": "Diag-1", "sequencer_id": "L",
+            "flowcell_id": "F", "flowcell": "A", "lane": 1, "capturekit": "wgs", "taqman": null, "stats": {}, "reads": []});
+        let doc = Box::new(serde_json::from_value(doc).unwrap());
+        let files = vec![Fastq { from, to: "HG1_S1_R1_001.fastq.gz".parse().unwrap(), md5: None, size: 5 }];
+        Draft { id, priority: Priority::Urgent, after: vec![], content: Content::Sample { doc, files } }
+    }
+
+    #[test]
+    fn a_sample_is_linked_not_copied_and_can_be_built_again() {
+        let root = tempfile::tempdir().unwrap();
+        let (tree, draft) = (tree(root.path()), sample(root.path()));
+        let built = build(&tree, &draft).unwrap();
+        assert_eq!(built.files, 2);
+        let place = root.path().join("production/urgent/samples/Diag-1-HG1");
+        let ino = |p: &Path| std::fs::metadata(p).unwrap().ino();
+        assert_eq!(ino(&place.join("HG1_S1_R1_001.fastq.gz")), ino(&root.path().join("delivered_R1_001.fastq.gz")));
+        assert!(place.join("Diag-1-HG1.sample").is_file() && place.join("COMPLETE").is_file());
+        assert_eq!(build(&tree, &draft).unwrap(), built);
+        assert!(!tree.packing(&draft.id).exists());
+    }
+
+    #[test]
+    fn what_lies_in_the_way_is_not_touched() {
+        let root = tempfile::tempdir().unwrap();
+        let (tree, draft) = (tree(root.path()), sample(root.path()));
+        let place = tree.waiting(&draft.id, draft.priority);
+        fs::create_dir(&place).unwrap();
+        fs::write_durably(&place.join("Diag-1-HG1.sample"), b"{}").unwrap();
+        let Err(Failure::Unit(blame)) = build(&tree, &draft) else { panic!("must be refused") };
+        assert_eq!(blame.reason, Some(Reason::NameTaken));
+        assert_eq!(std::fs::read(place.join("Diag-1-HG1.sample")).unwrap(), b"{}");
+    }
+
+    #[test]
+    fn a_missing_or_changed_delivery_stops_the_package() {
+        for (change, reason) in [(None, Reason::FileMissing), (Some(b"longer reads"), Reason::SizeMismatch)] {
+            let root = tempfile::tempdir().unwrap();
+            let (tree, draft) = (tree(root.path()), sample(root.path()));
+            let from = root.path().join("delivered_R1_001.fastq.gz");
+            match change {
+                None => std::fs::remove_file(&from).unwrap(),
+                Some(bytes) => fs::write_durably(&from, bytes).unwrap(),
+            }
+            let Err(Failure::Unit(blame)) = build(&tree, &draft) else { panic!("must be refused") };
+            assert_eq!(blame.reason, Some(reason));
+            assert!(!tree.waiting(&draft.id, draft.priority).exists());
+        }
+    }
+
+    #[test]
+    fn an_analysis_is_its_document() {
+        let root = tempfile::tempdir().unwrap();
+        let tree = tree(root.path());
+        let params = Params { genepanel: None, pedigree: None, more: serde_json::Map::new() };
+        let doc = Analysis { name: "a-TRIO".parse().unwrap(), kind: None, samples: vec![], priority: "1".into(), params, date_analysis_requested: None, more: serde_json::Map::new() };
+        let draft = Draft { id: "analyses/a-TRIO/r1".parse().unwrap(), priority: Priority::Normal, after: vec![], content: Content::Analysis { doc: Box::new(doc) } };
+        assert_eq!(build(&tree, &draft).unwrap().files, 1);
+        assert!(root.path().join("production/normal/analyses/a-TRIO/a-TRIO.analysis").is_file());
+    }
+}

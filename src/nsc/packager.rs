@@ -1,0 +1,297 @@
+//! Packager: takes orders, leaves `Packed` packages, and sees each order's LIMS step from its claim to its end.
+//!
+//! Wakes when the poller found something or the uploader finished something, and by timer. The step is completed only after
+//! all packages of the order were committed, so the LIMS never calls exported what did not get through. An order of which
+//! nothing was delivered has its step deleted (its samples are queued again); one that was delivered in part stays open for
+//! a person. Fails a package whose delivery is missing or changed; a LIMS that does not answer is an outage.
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+
+use super::exporter::{Exporter, Found, lims_ids};
+use super::pack;
+use super::tree::Tree;
+use crate::blame::{Blame, Failure, put_on_record};
+use crate::clarity::LimsId;
+use crate::clock;
+use crate::conf::WorkConf;
+use crate::journal::{Event, Facts, Fold, Journal, OrderRow, Phase};
+use crate::package::{OrderId, PackageId, Reason, State};
+use crate::pool::Pool;
+use crate::supervisor::meter::Meter;
+use crate::supervisor::station::Work;
+
+/// The actor's name.
+pub const NAME: &str = "packager";
+
+/// One piece of work.
+#[derive(Clone, Debug)]
+pub enum Unit {
+    /// Open the order's step.
+    Claim(OrderId),
+    /// Build the package.
+    Pack(PackageId),
+    /// End the order's step.
+    Settle(OrderId),
+    /// See what an uploader on another host has finished.
+    Look,
+}
+
+impl std::fmt::Display for Unit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Claim(id) => write!(f, "claim of order {id}"),
+            Self::Pack(id) => id.fmt(f),
+            Self::Settle(id) => write!(f, "end of order {id}"),
+            Self::Look => f.write_str("look at what was transferred"),
+        }
+    }
+}
+
+/// What has become of an order's packages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Underway,
+    AllDelivered,
+    NothingDelivered,
+    PartlyDelivered,
+}
+
+/// Where an order stands, from the states of its packages.
+fn outcome(fold: &Fold, row: &OrderRow) -> Outcome {
+    let state = |id: &PackageId| fold.package(id).map(|row| row.state);
+    let stopped = |id: &PackageId| matches!(state(id), Some(State::Quarantined | State::Held));
+    let (mut delivered, mut ended) = (0, 0);
+    for draft in &row.order.packages {
+        // A package that waits for a stopped one does not move either.
+        let blocked = matches!(state(&draft.id), Some(State::Packed)) && draft.after.iter().any(stopped);
+        match state(&draft.id) {
+            Some(State::Transferred) => delivered += 1,
+            _ if stopped(&draft.id) || blocked => ended += 1,
+            _ => return Outcome::Underway,
+        }
+    }
+    match (delivered, ended) {
+        (_, 0) => Outcome::AllDelivered,
+        (0, _) => Outcome::NothingDelivered,
+        _ => Outcome::PartlyDelivered,
+    }
+}
+
+/// What is to be done about an order now.
+fn next(fold: &Fold, row: &OrderRow) -> Option<Unit> {
+    let id = &row.order.id;
+    let unclaimed = |d: &crate::package::Draft| fold.package(&d.id).is_some_and(|p| p.state == State::Found);
+    let due = row.order.packages.iter().all(|d| {
+        fold.package(&d.id).and_then(|p| p.retry_at).is_none_or(|at| at <= clock::now())
+    });
+    match (row.phase, outcome(fold, row)) {
+        _ if !due => None,
+        (Phase::Ordered | Phase::Intent, Outcome::Underway) => Some(Unit::Claim(id.clone())),
+        (Phase::Opened, _) if row.order.packages.iter().any(unclaimed) => Some(Unit::Claim(id.clone())),
+        (Phase::Intent, _) => Some(Unit::Settle(id.clone())),
+        (Phase::Opened | Phase::Review, Outcome::AllDelivered) => Some(Unit::Settle(id.clone())),
+        (Phase::Opened, Outcome::NothingDelivered | Outcome::PartlyDelivered) => Some(Unit::Settle(id.clone())),
+        _ => None,
+    }
+}
+
+/// All that packing needs; clones share.
+#[derive(Clone)]
+pub struct Packing {
+    /// The truth.
+    pub journal: Journal,
+    /// The LIMS.
+    pub exporter: Exporter,
+    /// The transfer tree.
+    pub tree: Tree,
+    /// For the disk.
+    pub pool: Pool,
+}
+
+/// What the packager knows between two turns.
+pub struct Packager {
+    packing: Packing,
+    work: WorkConf,
+    scan_every: Duration,
+    next_look: Cell<Instant>,
+}
+
+impl Packager {
+    /// A fresh one, for every incarnation.
+    pub fn new(packing: Packing, work: WorkConf, scan_every: Duration) -> Self {
+        Self { packing, work, scan_every, next_look: Cell::new(Instant::now() + scan_every) }
+    }
+}
+
+impl Work for Packager {
+    type Unit = Unit;
+    type Blame = Blame;
+
+    fn waiting(&mut self) -> Vec<Unit> {
+        let view = self.packing.journal.view();
+        let inbox = view.inbox(&[State::Claimed], clock::now());
+        let mut units: Vec<Unit> = inbox.iter().map(|row| Unit::Pack(row.id.clone())).collect();
+        let mut orders: Vec<&OrderRow> = view.orders().collect();
+        orders.sort_by_key(|row| std::cmp::Reverse(row.order.packages.iter().map(|d| d.priority).max()));
+        units.extend(orders.into_iter().filter_map(|row| next(&view, row)));
+        if Instant::now() >= self.next_look.get() {
+            units.push(Unit::Look);
+        }
+        units
+    }
+
+    fn perform(&self, unit: Unit, _: Meter) -> LocalBoxFuture<'static, Result<(), Failure>> {
+        if matches!(unit, Unit::Look) {
+            self.next_look.set(Instant::now() + self.scan_every);
+        }
+        let packing = self.packing.clone();
+        async move {
+            match unit {
+                Unit::Claim(id) => packing.claim(&id).await,
+                Unit::Pack(id) => packing.pack(&id).await,
+                Unit::Settle(id) => packing.settle(&id).await,
+                Unit::Look => packing.look().await,
+            }
+        }
+        .boxed_local()
+    }
+
+    fn accident(&self, what: String) -> Blame {
+        Blame::accident(what)
+    }
+
+    fn blame(&self, unit: Unit, blame: Blame) -> LocalBoxFuture<'static, Result<(), String>> {
+        let (journal, work) = (self.packing.journal.clone(), self.work);
+        async move {
+            let packages = match unit {
+                Unit::Pack(id) => vec![id],
+                Unit::Claim(id) | Unit::Settle(id) => {
+                    let view = journal.view();
+                    let of = |row: &OrderRow| row.order.packages.iter().map(|d| d.id.clone()).collect();
+                    view.order(&id).map(of).unwrap_or_default()
+                }
+                Unit::Look => Vec::new(),
+            };
+            for id in packages {
+                let settled = journal.view().package(&id).is_none_or(|row| row.state.is_settled());
+                if !settled {
+                    put_on_record(&journal, &work, NAME, &id, blame.clone()).await?;
+                }
+            }
+            Ok(())
+        }
+        .boxed_local()
+    }
+}
+
+impl Packing {
+    fn order(&self, id: &OrderId) -> Option<OrderRow> {
+        self.journal.view().order(id).cloned()
+    }
+
+    async fn say(&self, order: &OrderId, phase: Phase, step: Option<&LimsId>, detail: Option<String>) -> Result<(), Failure> {
+        tracing::info!(%order, %phase, step = step.map(|s| s.as_str()), detail, "order");
+        let event = Event::Claim { order: order.clone(), phase, step: step.map(ToString::to_string), detail };
+        Ok(self.journal.record(event).await?)
+    }
+
+    /// Opens the step, or finds out that it is open; then every package of the order is `Claimed`.
+    async fn claim(&self, id: &OrderId) -> Result<(), Failure> {
+        let Some(row) = self.order(id) else { return Ok(()) };
+        let artifacts = lims_ids(&row.order.artifacts)?;
+        let found = match row.phase {
+            Phase::Ordered => Found::Queued,
+            Phase::Intent => self.exporter.find_claim(&artifacts).await?,
+            _ => Found::Step(lims_ids(&row.step.into_iter().collect::<Vec<_>>())?.remove(0)),
+        };
+        let step = match found {
+            Found::Step(step) => step,
+            Found::Queued => {
+                self.say(id, Phase::Intent, None, None).await?;
+                self.exporter.claim(&artifacts).await?
+            }
+            Found::Lost => {
+                let why = "its samples are neither in the queue nor in a step of ours";
+                self.say(id, Phase::Review, None, Some(why.into())).await?;
+                return Err(Blame::stop(Reason::LimsStepLost, why));
+            }
+        };
+        if row.phase != Phase::Opened {
+            self.say(id, Phase::Opened, Some(&step), None).await?;
+        }
+        for draft in &row.order.packages {
+            let _moved = self.journal.step(&draft.id, Some(State::Found), State::Claimed, NAME, Facts::default()).await?;
+        }
+        Ok(())
+    }
+
+    async fn pack(&self, id: &PackageId) -> Result<(), Failure> {
+        let Some(draft) = self.journal.view().draft(id).cloned() else {
+            return Err(Failure::Fatal(format!("{id} is claimed but has no order in the journal")));
+        };
+        let (tree, priority) = (self.tree.clone(), draft.priority);
+        let built = self.pool.run(move || pack::build(&tree, &draft)).await??;
+        let place = self.tree.waiting(id, priority).display().to_string();
+        let facts = Facts { files: Some(built.files), bytes: Some(built.bytes), place: Some(place), ..Facts::default() };
+        let _moved = self.journal.step(id, Some(State::Claimed), State::Packed, NAME, facts).await?;
+        Ok(())
+    }
+
+    /// Ends the step of an order whose packages have come to their end.
+    async fn settle(&self, id: &OrderId) -> Result<(), Failure> {
+        let Some((row, outcome)) = ({
+            let view = self.journal.view();
+            view.order(id).map(|row| (row.clone(), outcome(&view, row)))
+        }) else {
+            return Ok(());
+        };
+        let step = match (&row.step, row.phase) {
+            (Some(step), _) => lims_ids(std::slice::from_ref(step))?.remove(0),
+            // Stopped between the intent and the answer: the step may or may not exist.
+            (None, Phase::Intent) => match self.exporter.find_claim(&lims_ids(&row.order.artifacts)?).await? {
+                Found::Step(step) => step,
+                Found::Queued => return self.say(id, Phase::Withdrawn, None, Some("the step was never opened".into())).await,
+                Found::Lost => return self.say(id, Phase::Review, None, Some("its step cannot be found".into())).await,
+            },
+            (None, _) => return self.say(id, Phase::Review, None, Some("the order has no step".into())).await,
+        };
+        match outcome {
+            Outcome::Underway => Ok(()),
+            Outcome::AllDelivered => {
+                self.exporter.complete(&step).await?;
+                self.say(id, Phase::Completed, Some(&step), None).await
+            }
+            Outcome::NothingDelivered => {
+                if self.exporter.is_open(&step).await? {
+                    self.exporter.withdraw(&step).await?;
+                }
+                let detail = "nothing was delivered; the step is deleted and the samples are in the queue again";
+                self.say(id, Phase::Withdrawn, Some(&step), Some(detail.into())).await
+            }
+            Outcome::PartlyDelivered => {
+                tracing::error!(order = %id, %step, "delivered in part: the LIMS step stays open until a person has decided about the rest");
+                let detail = "delivered in part; the step stays open until the rest is delivered or a person decides";
+                self.say(id, Phase::Review, Some(&step), Some(detail.into())).await
+            }
+        }
+    }
+
+    /// When the uploader runs elsewhere, its work shows in the tree: the package has moved below `transferred/`.
+    async fn look(&self) -> Result<(), Failure> {
+        let packed: Vec<(PackageId, crate::package::Priority)> = {
+            let view = self.journal.view();
+            view.packages().filter(|r| r.state == State::Packed && r.order.is_some()).map(|r| (r.id.clone(), r.priority)).collect()
+        };
+        for (id, priority) in packed {
+            let rest = self.tree.transferred(&id, priority);
+            if rest.is_dir() && !self.tree.waiting(&id, priority).exists() {
+                let facts = Facts { place: Some(rest.display().to_string()), ..Facts::default() };
+                let _moved = self.journal.step(&id, Some(State::Packed), State::Transferred, NAME, facts).await?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,200 @@
+//! The transfer tree: where packages wait for their upload, and where they rest afterwards.
+//!
+//! ```text
+//! {root}/production/{urgent,high,normal}/<kind>/<package>               waiting
+//! {root}/production/transferred/{urgent,high,normal}/<kind>/<package>   committed
+//! {root}/production/.packing/<kind>/<package>                           being built; never taken
+//! ```
+//! Packages may be put here by others. One is whole when the marker file is in it (our own packager writes it too), or, only
+//! if configured, when nothing in it has changed for the settle time.
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::conf::TransferConf;
+use crate::fs::{self, Fingerprint, FsError};
+use crate::package::{Kind, MANIFEST, Name, PackageId, Priority};
+
+/// The tree of one site.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    production: PathBuf,
+    kinds: Vec<Kind>,
+    marker: String,
+    settle: Option<Duration>,
+}
+
+/// What one look at the tree found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Scan {
+    /// Whole packages.
+    pub whole: Vec<(PackageId, Priority, PathBuf)>,
+    /// Not whole yet.
+    pub growing: usize,
+    /// Directories whose name is not a package name, with the reason.
+    pub odd: Vec<(PathBuf, String)>,
+}
+
+impl Tree {
+    /// As configured.
+    pub fn new(conf: &TransferConf) -> Self {
+        Self {
+            production: conf.root.join("production"),
+            kinds: conf.kinds.clone(),
+            marker: conf.complete_marker.clone(),
+            settle: conf.settle,
+        }
+    }
+
+    /// Creates the directories, so that others can drop packages from the first minute.
+    pub fn prepare(&self) -> Result<(), FsError> {
+        for priority in Priority::ALL {
+            for kind in &self.kinds {
+                fs::create_dir(&self.production.join(priority.as_str()).join(kind.as_str()))?;
+                fs::create_dir(&self.production.join("transferred").join(priority.as_str()).join(kind.as_str()))?;
+            }
+        }
+        fs::create_dir(&self.production.join(".packing"))
+    }
+
+    /// Where a package waits.
+    pub fn waiting(&self, id: &PackageId, priority: Priority) -> PathBuf {
+        self.production.join(priority.as_str()).join(id.kind.as_str()).join(id.name.as_str())
+    }
+
+    /// Where it rests.
+    pub fn transferred(&self, id: &PackageId, priority: Priority) -> PathBuf {
+        self.production.join("transferred").join(priority.as_str()).join(id.kind.as_str()).join(id.name.as_str())
+    }
+
+    /// Where it is built.
+    pub fn packing(&self, id: &PackageId) -> PathBuf {
+        self.production.join(".packing").join(id.kind.as_str()).join(id.name.as_str())
+    }
+
+    /// The file that says that a package is whole.
+    pub fn marker(&self) -> &str {
+        &self.marker
+    }
+
+    /// Payload files of a package: everything but the marker and our manifest.
+    pub fn is_payload(&self, path: &Path) -> bool {
+        path != Path::new(&self.marker) && path != Path::new(MANIFEST)
+    }
+
+    /// Looks for packages, the most urgent first.
+    pub fn scan(&self, now: Timestamp) -> Result<Scan, FsError> {
+        let mut scan = Scan::default();
+        for priority in Priority::ALL {
+            for kind in &self.kinds {
+                let dir = self.production.join(priority.as_str()).join(kind.as_str());
+                let entries = match std::fs::read_dir(&dir) {
+                    Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                    entries => entries.map_err(FsError::at("list", &dir))?,
+                };
+                for entry in entries {
+                    let path = entry.map_err(FsError::at("list", &dir))?.path();
+                    // `analyses-results` holds the directories of its own kinds; files are nobody's package.
+                    if path.is_dir() && !self.is_kind(kind, &path) {
+                        self.judge(kind, priority, path, now, &mut scan)?;
+                    }
+                }
+            }
+        }
+        scan.whole.sort_by(|a, b| (b.1, &a.0).cmp(&(a.1, &b.0)));
+        Ok(scan)
+    }
+
+    fn is_kind(&self, kind: &Kind, path: &Path) -> bool {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        self.kinds.iter().any(|k| k.as_str() == format!("{kind}/{name}"))
+    }
+
+    fn judge(
+        &self,
+        kind: &Kind,
+        priority: Priority,
+        path: PathBuf,
+        now: Timestamp,
+        scan: &mut Scan,
+    ) -> Result<(), FsError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        match name.parse::<Name>() {
+            Err(e) => scan.odd.push((path.clone(), e.to_string())),
+            Ok(name) if self.is_whole(&path, now)? => {
+                scan.whole.push((PackageId::first(kind.clone(), name), priority, path.clone()));
+            }
+            Ok(_) => scan.growing += 1,
+        }
+        Ok(())
+    }
+
+    fn is_whole(&self, dir: &Path, now: Timestamp) -> Result<bool, FsError> {
+        if dir.join(&self.marker).is_file() {
+            return Ok(true);
+        }
+        let Some(settle) = self.settle else { return Ok(false) };
+        let (files, mut youngest) = (fs::plain_files(dir)?, i128::MIN);
+        for file in &files {
+            youngest = youngest.max(Fingerprint::of(&dir.join(file))?.mtime_ns);
+        }
+        let age = now.as_nanosecond().saturating_sub(youngest);
+        Ok(!files.is_empty() && age >= i128::try_from(settle.as_nanos()).unwrap_or(i128::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(root: &Path, settle: Option<Duration>) -> Tree {
+        Tree::new(&TransferConf {
+            root: root.to_owned(),
+            kinds: ["samples", "analyses-results/trios"].map(|k| k.parse().unwrap()).to_vec(),
+            complete_marker: "COMPLETE".into(),
+            settle,
+            scan: Duration::from_secs(1),
+        })
+    }
+
+    fn drop_in(root: &Path, place: &str, files: &[&str]) {
+        let dir = root.join("production").join(place);
+        fs::create_dir(&dir).unwrap();
+        for file in files {
+            fs::write_durably(&dir.join(file), b"x").unwrap();
+        }
+    }
+
+    #[test]
+    fn whole_packages_are_found_most_urgent_first_and_growing_ones_wait() {
+        let root = tempfile::tempdir().unwrap();
+        let tree = tree(root.path(), None);
+        tree.prepare().unwrap();
+        drop_in(root.path(), "normal/samples/b", &["f", "COMPLETE"]);
+        drop_in(root.path(), "normal/samples/a", &["f", "COMPLETE"]);
+        drop_in(root.path(), "urgent/analyses-results/trios/t", &["COMPLETE"]);
+        drop_in(root.path(), "high/samples/growing", &["f"]);
+        drop_in(root.path(), "high/samples/od d", &["f", "COMPLETE"]);
+        let scan = tree.scan(crate::clock::now()).unwrap();
+        let names: Vec<String> = scan.whole.iter().map(|(id, p, _)| format!("{p} {id}")).collect();
+        assert_eq!(names, ["urgent analyses-results/trios/t/r1", "normal samples/a/r1", "normal samples/b/r1"]);
+        assert_eq!(scan.growing, 1);
+        assert_eq!(scan.odd.len(), 1);
+        assert!(scan.odd[0].0.ends_with("high/samples/od d"));
+    }
+
+    #[test]
+    fn a_settle_time_counts_from_the_last_change() {
+        let root = tempfile::tempdir().unwrap();
+        let tree = tree(root.path(), Some(Duration::from_secs(60)));
+        tree.prepare().unwrap();
+        drop_in(root.path(), "normal/samples/a", &["f"]);
+        drop_in(root.path(), "normal/samples/empty", &[]);
+        let now = crate::clock::now();
+        assert_eq!(tree.scan(now).unwrap().whole.len(), 0);
+        let later = tree.scan(now + Duration::from_secs(62)).unwrap();
+        assert_eq!((later.whole.len(), later.growing), (1, 1));
+    }
+}

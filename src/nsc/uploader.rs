@@ -1,0 +1,197 @@
+//! Uploader: takes `Packed` packages, leaves them `Transferred`, in the bucket and below `transferred/`.
+//!
+//! Wakes when the packager made something, and by timer. Looks through the transfer tree for packages that others dropped,
+//! sends what is most urgent first, and puts a heartbeat every minute so that the receiver notices silence. Stops a package
+//! whose bytes are not what the delivery promised; an unreachable store or an expired token is an outage, not a failure.
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+use serde_json::json;
+
+pub use super::send::Sending;
+use crate::blame::{Blame, Failure, put_on_record};
+use crate::clock;
+use crate::conf::WorkConf;
+use crate::fs;
+use crate::journal::{Facts, Fold};
+use crate::package::{PackageId, Priority, State};
+use crate::supervisor::meter::Meter;
+use crate::supervisor::station::Work;
+
+/// The actor's name.
+pub const NAME: &str = "uploader";
+const HEARTBEAT: Duration = Duration::from_secs(60);
+
+/// One piece of work.
+#[derive(Clone, Debug)]
+pub enum Unit {
+    /// Look through the transfer tree.
+    Scan,
+    /// Say that we are alive.
+    Heartbeat,
+    /// Bring this package one step further.
+    Send(PackageId),
+}
+
+impl std::fmt::Display for Unit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Scan => f.write_str("scan of the transfer tree"),
+            Self::Heartbeat => f.write_str("heartbeat"),
+            Self::Send(id) => id.fmt(f),
+        }
+    }
+}
+
+/// What the uploader knows between two turns.
+pub struct Uploader {
+    sending: Sending,
+    work: WorkConf,
+    scan_every: Duration,
+    next_scan: Cell<Instant>,
+    next_beat: Cell<Instant>,
+}
+
+impl Uploader {
+    /// A fresh one, for every incarnation.
+    pub fn new(sending: Sending, work: WorkConf, scan_every: Duration) -> Self {
+        let now = Instant::now();
+        Self { sending, work, scan_every, next_scan: Cell::new(now), next_beat: Cell::new(now) }
+    }
+}
+
+/// Whether all packages that must leave before this one have left.
+fn may_leave(fold: &Fold, id: &PackageId) -> bool {
+    let gone = |id: &PackageId| {
+        fold.package(id).is_some_and(|row| matches!(row.state, State::Committed | State::Transferred))
+    };
+    fold.draft(id).is_none_or(|draft| draft.after.iter().all(gone))
+}
+
+impl Work for Uploader {
+    type Unit = Unit;
+    type Blame = Blame;
+
+    fn waiting(&mut self) -> Vec<Unit> {
+        let (now, mut units) = (Instant::now(), Vec::new());
+        if now >= self.next_scan.get() {
+            units.push(Unit::Scan);
+        }
+        if now >= self.next_beat.get() {
+            units.push(Unit::Heartbeat);
+        }
+        let view = self.sending.journal.view();
+        let inbox = view.inbox(&[State::Packed, State::Uploading, State::Committed], clock::now());
+        units.extend(inbox.iter().filter(|row| may_leave(&view, &row.id)).map(|row| Unit::Send(row.id.clone())));
+        units
+    }
+
+    fn perform(&self, unit: Unit, meter: Meter) -> LocalBoxFuture<'static, Result<(), Failure>> {
+        let sending = self.sending.clone();
+        match unit {
+            Unit::Scan => {
+                self.next_scan.set(Instant::now() + self.scan_every);
+                async move { sending.scan().await }.boxed_local()
+            }
+            Unit::Heartbeat => {
+                self.next_beat.set(Instant::now() + HEARTBEAT);
+                async move { sending.heartbeat().await }.boxed_local()
+            }
+            Unit::Send(id) => async move { sending.further(&id, &meter).await }.boxed_local(),
+        }
+    }
+
+    fn accident(&self, what: String) -> Blame {
+        Blame::accident(what)
+    }
+
+    fn blame(&self, unit: Unit, blame: Blame) -> LocalBoxFuture<'static, Result<(), String>> {
+        let (journal, work) = (self.sending.journal.clone(), self.work);
+        async move {
+            match unit {
+                Unit::Send(id) => put_on_record(&journal, &work, NAME, &id, blame).await,
+                Unit::Scan | Unit::Heartbeat => Ok(()), // logged by the station; the next one comes by timer
+            }
+        }
+        .boxed_local()
+    }
+}
+
+impl Sending {
+    /// Takes in what others put into the tree, as `Packed`.
+    async fn scan(&self) -> Result<(), Failure> {
+        let scan = self.tree.scan(clock::now())?;
+        let mut refused: BTreeMap<String, String> =
+            scan.odd.into_iter().map(|(path, why)| (path.display().to_string(), format!("{why}; rename it"))).collect();
+        for (id, priority, path) in scan.whole {
+            let known = self.journal.view().package(&id).map(|row| row.state);
+            match known {
+                None => {
+                    let place = Some(path.display().to_string());
+                    let facts = Facts { priority: Some(priority), place, ..Facts::default() };
+                    let _moved = self.journal.step(&id, None, State::Packed, NAME, facts).await?;
+                }
+                Some(State::Transferred) => {
+                    let why = "a package of this name was sent before; a new export needs a new revision";
+                    drop(refused.insert(path.display().to_string(), why.into()));
+                }
+                Some(_) => {}
+            }
+        }
+        self.refused.replace(refused);
+        Ok(())
+    }
+
+    async fn heartbeat(&self) -> Result<(), Failure> {
+        let body = {
+            let view = self.journal.view();
+            let mut backlog: BTreeMap<Priority, u64> = Priority::ALL.map(|p| (p, 0)).into();
+            for row in view.packages().filter(|r| matches!(r.state, State::Packed | State::Uploading)) {
+                *backlog.entry(row.priority).or_default() += 1;
+            }
+            let (sender, version) = (&self.sender, env!("CARGO_PKG_VERSION"));
+            json!({"version": 1, "at": clock::now(), "sender": sender, "program": version, "backlog": backlog,
+                "sequence": view.sent().sequence})
+        };
+        let key = format!("{}/heartbeat/{}", self.store.prefix(), self.sender);
+        Ok(self.store.put(&key, Bytes::from(body.to_string())).await?)
+    }
+
+    /// Brings a package to its end, from whatever step an earlier life left it at.
+    async fn further(&self, id: &PackageId, meter: &Meter) -> Result<(), Failure> {
+        let Some((mut state, priority, place)) = self.journal.view().package(id).map(|row| {
+            let place = row.facts.place.as_ref().map(PathBuf::from);
+            (row.state, row.priority, place.unwrap_or_else(|| self.tree.waiting(id, row.priority)))
+        }) else {
+            return Ok(());
+        };
+        if state == State::Packed {
+            if !self.journal.step(id, Some(State::Packed), State::Uploading, NAME, Facts::default()).await? {
+                return Ok(());
+            }
+            state = State::Uploading;
+        }
+        if state == State::Uploading {
+            let facts = self.send(id, &place, priority, meter).await?;
+            if !self.journal.step(id, Some(State::Uploading), State::Committed, NAME, facts).await? {
+                return Ok(());
+            }
+            state = State::Committed;
+        }
+        if state == State::Committed {
+            let rest = self.tree.transferred(id, priority);
+            if place.exists() || !rest.exists() {
+                fs::publish(&place, &rest)?;
+            }
+            let facts = Facts { place: Some(rest.display().to_string()), ..Facts::default() };
+            let _moved = self.journal.step(id, Some(State::Committed), State::Transferred, NAME, facts).await?;
+            self.forget(id)?;
+        }
+        Ok(())
+    }
+}

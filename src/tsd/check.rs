@@ -1,0 +1,276 @@
+//! Is this package whole and right? Reading back, comparing, and the type that proves it.
+//!
+//! [`Verified`] can only be had from [`conclude`], and only it can be put in place: an unverified package cannot become
+//! `READY` by any path through this program.
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::Advice;
+
+use super::landing::set_mode;
+use crate::conf::LandingConf;
+use crate::fs::{self, FsError};
+use crate::package::{
+    Digests, HashState, MANIFEST, MAX_DOCUMENT_BYTES, MAX_MANIFEST_BYTES, Manifest, PackageId, READY, Reason, RelPath,
+    check_structure, expected_reads, is_document,
+};
+
+const BLOCK: usize = 1 << 20;
+
+/// What is wrong with a package.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The disk said no.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+    /// It is not what it should be.
+    #[error("{detail}")]
+    Wrong {
+        /// Which rule.
+        reason: Reason,
+        /// The file and both values.
+        detail: String,
+    },
+}
+
+fn wrong(reason: Reason, detail: impl std::fmt::Display) -> Fault {
+    Fault::Wrong { reason, detail: detail.to_string() }
+}
+
+/// Reads a file back from the disk itself: its pages are dropped from the cache first, so that what is hashed is what the
+/// disk holds. That works only for pages that were fsynced, which is why copying ends with it.
+pub fn read_back(path: &Path, with_md5: bool, mut seen: impl FnMut(u64)) -> Result<Digests, FsError> {
+    let mut file = File::open(path).map_err(FsError::at("open", path))?;
+    rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)
+        .map_err(|e| FsError::at("drop the cached pages of", path)(e.into()))?;
+    let (mut state, mut block) = (HashState::new(with_md5), vec![0; BLOCK]);
+    loop {
+        match file.read(&mut block) {
+            Ok(0) => return Ok(state.finish()),
+            Ok(n) => {
+                state.update(&block[..n]);
+                seen(n as u64);
+            }
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(FsError::at("read back", path)(e)),
+        }
+    }
+}
+
+/// What must be true of a package's files, as its manifest and its documents say.
+#[derive(Debug)]
+pub struct Survey {
+    /// `SHA256SUMS`.
+    pub manifest: Manifest,
+    /// `.sample` and `.analysis` files.
+    pub documents: BTreeMap<RelPath, Vec<u8>>,
+    /// Size and md5 that the documents promise.
+    pub promised: BTreeMap<RelPath, crate::package::Read>,
+}
+
+/// Looks at a package without hashing: the manifest is readable, exactly its files are there, the documents fit the kind.
+pub fn survey(dir: &Path, id: Option<&PackageId>) -> Result<Survey, Fault> {
+    let path = dir.join(MANIFEST);
+    let size = fs::Fingerprint::of(&path)?.size;
+    if size > MAX_MANIFEST_BYTES as u64 {
+        return Err(wrong(Reason::BadManifest, format!("SHA256SUMS has {size} bytes")));
+    }
+    let bytes = std::fs::read(&path).map_err(FsError::at("read", &path))?;
+    let manifest = Manifest::parse(&bytes).map_err(|e| wrong(Reason::BadManifest, e))?;
+    let own = [Path::new(MANIFEST), Path::new(READY)];
+    let found: BTreeSet<PathBuf> = fs::plain_files(dir)?.into_iter().filter(|p| !own.contains(&p.as_path())).collect();
+    let listed: BTreeSet<PathBuf> = manifest.iter().map(|(path, _)| PathBuf::from(path.as_str())).collect();
+    if let Some(missing) = listed.difference(&found).next() {
+        return Err(wrong(Reason::FileMissing, format!("{} is in SHA256SUMS but not on the disk", missing.display())));
+    }
+    if let Some(extra) = found.difference(&listed).next() {
+        return Err(wrong(Reason::UnsafeContent, format!("{} is on the disk but not in SHA256SUMS", extra.display())));
+    }
+    let mut documents = BTreeMap::new();
+    for (path, _) in manifest.iter().filter(|(path, _)| is_document(path)) {
+        let on_disk = dir.join(path.as_str());
+        if fs::Fingerprint::of(&on_disk)?.size > MAX_DOCUMENT_BYTES {
+            return Err(wrong(Reason::BadDocument, format!("{path} is too large for a document")));
+        }
+        drop(documents.insert(path.clone(), std::fs::read(&on_disk).map_err(FsError::at("read", &on_disk))?));
+    }
+    if let Some(id) = id {
+        check_structure(&id.kind, &id.name, &documents, |file| manifest.get(file).is_some())
+            .map_err(|e| wrong(Reason::BadDocument, e))?;
+    }
+    let reads = expected_reads(&documents).map_err(|e| wrong(Reason::BadDocument, e))?;
+    let promised = reads.into_iter().map(|r| (r.path.clone(), r)).collect();
+    Ok(Survey { manifest, documents, promised })
+}
+
+impl Survey {
+    /// Compares what was read back of one file with everything that is promised of it.
+    pub fn compare(&self, path: &RelPath, found: &Digests) -> Result<(), Fault> {
+        let listed = self.manifest.get(path).map_or("nothing", |d| d.as_str());
+        if listed != found.sha256.as_str() {
+            let detail = format!("{path} was read back with SHA-256 {}, SHA256SUMS says {listed}", found.sha256);
+            return Err(wrong(Reason::ReadBackDiffers, detail));
+        }
+        let Some(read) = self.promised.get(path) else { return Ok(()) };
+        if read.size != found.size {
+            return Err(wrong(Reason::SizeMismatch, format!("{path} has {} bytes, its .sample says {}", found.size, read.size)));
+        }
+        match &found.md5 {
+            Some(md5) if *md5 == read.md5 => Ok(()),
+            md5 => {
+                let md5 = md5.as_ref().map_or("none", |m| m.as_str());
+                Err(wrong(Reason::Md5Mismatch, format!("{path} has md5 {md5}, its .sample says {}", read.md5)))
+            }
+        }
+    }
+}
+
+/// A package whose every byte was read back and compared.
+#[must_use]
+#[derive(Debug)]
+pub struct Verified {
+    dir: PathBuf,
+}
+
+/// Turns a full set of comparisons into the proof. A file of the manifest that was not read back is a fault.
+pub fn conclude(dir: &Path, survey: &Survey, found: &BTreeMap<RelPath, Digests>) -> Result<Verified, Fault> {
+    if survey.manifest.is_empty() {
+        return Err(wrong(Reason::BadManifest, "SHA256SUMS lists nothing"));
+    }
+    for (path, _) in survey.manifest.iter() {
+        let digests = found.get(path).ok_or_else(|| wrong(Reason::FileMissing, format!("{path} was not read back")))?;
+        survey.compare(path, digests)?;
+    }
+    Ok(Verified { dir: dir.to_owned() })
+}
+
+/// Reads back a whole package, one file after the other. Blocks: for commands and tests; the verifier does it on the pool.
+pub fn verify(dir: &Path, id: Option<&PackageId>, mut seen: impl FnMut(u64)) -> Result<Verified, Fault> {
+    let survey = survey(dir, id)?;
+    let mut found = BTreeMap::new();
+    for (path, _) in survey.manifest.iter() {
+        let digests = read_back(&dir.join(path.as_str()), survey.promised.contains_key(path), &mut seen)?;
+        drop(found.insert(path.clone(), digests));
+    }
+    conclude(dir, &survey, &found)
+}
+
+/// A package that lies at its destination, verified, without `READY`.
+#[must_use]
+#[derive(Debug)]
+pub struct InPlace {
+    dir: PathBuf,
+}
+
+impl Verified {
+    /// Renames it to its destination; whatever exists there is not touched.
+    pub fn put_in_place(self, destination: &Path) -> Result<InPlace, Fault> {
+        match fs::publish(&self.dir, destination) {
+            Err(e) if e.source.kind() == ErrorKind::AlreadyExists => {
+                Err(wrong(Reason::DestinationExists, format!("{} exists", destination.display())))
+            }
+            Err(e) => Err(e.into()),
+            Ok(()) => Ok(InPlace { dir: destination.to_owned() }),
+        }
+    }
+
+    /// It was verified at its destination, where an earlier life of the program had put it.
+    pub fn is_in_place(self) -> InPlace {
+        InPlace { dir: self.dir }
+    }
+}
+
+impl InPlace {
+    /// Hands it over: creates `READY`, durable, if its kind wants one. This is the last act.
+    pub fn hand_over(self, place: &LandingConf) -> Result<(), FsError> {
+        if !place.ready {
+            return Ok(());
+        }
+        let ready = self.dir.join(READY);
+        let file = File::options().write(true).create(true).truncate(false).open(&ready);
+        let file = file.map_err(FsError::at("create", &ready))?;
+        set_mode(&ready, place.file_mode)?;
+        file.sync_all().map_err(FsError::at("fsync", &ready))?;
+        fs::sync_dir(&self.dir)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::package::Sha256Hex;
+
+    fn package(dir: &Path) -> PathBuf {
+        let package = dir.join("p");
+        fs::create_dir(&package.join("sub")).unwrap();
+        let mut manifest = Manifest::default();
+        for (path, bytes) in [("a.vcf", &b"variants"[..]), ("sub/b.bam", b"reads"), ("empty", b"")] {
+            fs::write_durably(&package.join(path), bytes).unwrap();
+            manifest.insert(path.parse().unwrap(), Sha256Hex::of(bytes));
+        }
+        fs::write_durably(&package.join(MANIFEST), manifest.to_text().as_bytes()).unwrap();
+        package
+    }
+
+    fn landing(ready: bool) -> LandingConf {
+        LandingConf { destination: PathBuf::new(), ready, dir_mode: None, file_mode: Some(0o640) }
+    }
+
+    #[test]
+    fn a_right_package_is_put_in_place_and_marked_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let package = package(dir.path());
+        let mut bytes = 0;
+        let verified = verify(&package, None, |n| bytes += n).unwrap();
+        assert_eq!(bytes, 13);
+        let destination = dir.path().join("landed");
+        let in_place = verified.put_in_place(&destination).unwrap();
+        assert!(destination.join("a.vcf").is_file() && !destination.join(READY).exists() && !package.exists());
+        in_place.hand_over(&landing(true)).unwrap();
+        assert_eq!(std::fs::metadata(destination.join(READY)).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn each_damage_has_its_reason() {
+        type Damage = fn(&Path);
+        let cases: [(Damage, Reason); 5] = [
+            (|p| fs::write_durably(&p.join("a.vcf"), b"Variants").unwrap(), Reason::ReadBackDiffers),
+            (|p| std::fs::remove_file(p.join("empty")).unwrap(), Reason::FileMissing),
+            (|p| fs::write_durably(&p.join("sub/more"), b"").unwrap(), Reason::UnsafeContent),
+            (|p| fs::write_durably(&p.join(MANIFEST), b"").unwrap(), Reason::UnsafeContent),
+            (|p| fs::write_durably(&p.join(MANIFEST), b"x").unwrap(), Reason::BadManifest),
+        ];
+        for (n, (damage, expected)) in cases.into_iter().enumerate() {
+            let dir = tempfile::tempdir().unwrap();
+            let package = package(dir.path());
+            damage(&package);
+            match verify(&package, None, |_| {}) {
+                Err(Fault::Wrong { reason, .. }) => assert_eq!(reason, expected, "case {n}"),
+                other => panic!("case {n}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_not_read_back_is_no_proof() {
+        let dir = tempfile::tempdir().unwrap();
+        let package = package(dir.path());
+        let survey = survey(&package, None).unwrap();
+        let refused = conclude(&package, &survey, &BTreeMap::new()).unwrap_err();
+        assert!(refused.to_string().contains("was not read back"), "{refused}");
+    }
+
+    #[test]
+    fn a_destination_that_exists_is_not_touched() {
+        let dir = tempfile::tempdir().unwrap();
+        let package = package(dir.path());
+        let destination = dir.path().join("landed");
+        fs::create_dir(&destination).unwrap();
+        let refused = verify(&package, None, |_| {}).unwrap().put_in_place(&destination).unwrap_err();
+        assert!(matches!(refused, Fault::Wrong { reason: Reason::DestinationExists, .. }));
+        assert!(package.join("a.vcf").is_file());
+        assert_eq!(std::fs::read_dir(&destination).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,83 @@
+//! Where a kind lands: the destination that others watch, and two areas beside it that nobody watches.
+//!
+//! `.incoming` and `.quarantine` lie in the destination's parent directory, not in the destination itself (ELLA lists every
+//! directory that it finds there), and on the same file system, so that putting a package in place is one rename.
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::conf::LandingConf;
+use crate::fs::{self, FsError};
+use crate::package::{Kind, PackageId};
+
+/// The landing places of all kinds.
+#[derive(Clone, Debug)]
+pub struct Landing {
+    places: BTreeMap<Kind, LandingConf>,
+}
+
+impl Landing {
+    /// As configured.
+    pub fn new(places: BTreeMap<Kind, LandingConf>) -> Self {
+        Self { places }
+    }
+
+    /// Creates the areas beside each destination and makes sure that they lie on its file system.
+    pub fn prepare(&self) -> Result<(), String> {
+        for (kind, place) in &self.places {
+            for area in [".incoming", ".quarantine"] {
+                let dir = beside(&place.destination, area);
+                fs::create_dir(&dir).map_err(|e| crate::blame::chain(&e))?;
+                if !fs::same_file_system(&dir, &place.destination).map_err(|e| crate::blame::chain(&e))? {
+                    return Err(format!(
+                        "landing.{kind}: {} and {} are on different file systems, so nothing could be put in place at once; \
+                         make the destination a directory of its parent's file system",
+                        dir.display(),
+                        place.destination.display()
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How a kind lands; none for an unknown one.
+    pub fn of(&self, kind: &Kind) -> Option<&LandingConf> {
+        self.places.get(kind)
+    }
+
+    /// Where a package is copied to and verified.
+    pub fn incoming(&self, id: &PackageId) -> Option<PathBuf> {
+        Some(beside(&self.of(&id.kind)?.destination, ".incoming").join(flat(id)))
+    }
+
+    /// Where files lie until they are whole.
+    pub fn parts(&self, id: &PackageId) -> Option<PathBuf> {
+        Some(beside(&self.of(&id.kind)?.destination, ".incoming").join(format!("{}.parts", flat(id))))
+    }
+
+    /// Where a stopped package lies.
+    pub fn quarantine(&self, id: &PackageId) -> Option<PathBuf> {
+        Some(beside(&self.of(&id.kind)?.destination, ".quarantine").join(flat(id)))
+    }
+
+    /// Where a good package ends up.
+    pub fn destination(&self, id: &PackageId) -> Option<PathBuf> {
+        Some(self.of(&id.kind)?.destination.join(id.name.as_str()))
+    }
+}
+
+fn beside(destination: &Path, area: &str) -> PathBuf {
+    destination.parent().unwrap_or(destination).join(area)
+}
+
+/// `analyses-results~trios~NAME~r1`: kinds that share a parent must not collide.
+fn flat(id: &PackageId) -> String {
+    id.to_string().replace('/', "~")
+}
+
+/// Sets a mode if one is configured.
+pub fn set_mode(path: &Path, mode: Option<u32>) -> Result<(), FsError> {
+    let Some(mode) = mode else { return Ok(()) };
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(FsError::at("set the mode of", path))
+}

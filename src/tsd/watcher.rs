@@ -1,0 +1,176 @@
+//! Watcher: looks through the bucket, leaves `Seen` packages whose `COMMIT` can be believed.
+//!
+//! Wakes by timer only. Everything in the bucket is hostile until proven: names, sizes, JSON, who signed it. A commit that
+//! cannot be believed quarantines that package and nobody else; an unreachable bucket is an outage.
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+
+use super::landing::Landing;
+use crate::blame::{Blame, Failure, chain};
+use crate::journal::{Facts, Journal};
+use crate::notices::Notices;
+use crate::package::{COMMIT, COMMIT_SIG, Commit, MAX_COMMIT_BYTES, PackageId, Reason, Sha256Hex, State};
+use crate::signature::{self, AllowedSigners};
+use crate::store::{Store, StoreError};
+use crate::supervisor::meter::Meter;
+use crate::supervisor::station::Work;
+
+/// The actor's name.
+pub const NAME: &str = "watcher";
+
+/// One look at the bucket.
+#[derive(Clone, Debug)]
+pub struct Round;
+
+impl std::fmt::Display for Round {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("look at the bucket")
+    }
+}
+
+/// All that watching needs; clones share.
+#[derive(Clone)]
+pub struct Watching {
+    /// The truth.
+    pub journal: Journal,
+    /// The bucket.
+    pub store: Store,
+    /// Which kinds have a place here.
+    pub landing: Landing,
+    /// Who may sign; none: unsigned is accepted.
+    pub signers: Option<AllowedSigners>,
+    /// Keys that are nobody's package.
+    pub refused: Notices,
+}
+
+/// What the watcher knows between two looks.
+pub struct Watcher {
+    watching: Watching,
+    interval: Duration,
+    next: Cell<Instant>,
+}
+
+impl Watcher {
+    /// A fresh one, for every incarnation.
+    pub fn new(watching: Watching, interval: Duration) -> Self {
+        Self { watching, interval, next: Cell::new(Instant::now()) }
+    }
+}
+
+impl Work for Watcher {
+    type Unit = Round;
+    type Blame = Blame;
+
+    fn waiting(&mut self) -> Vec<Round> {
+        if Instant::now() >= self.next.get() { vec![Round] } else { Vec::new() }
+    }
+
+    fn perform(&self, _: Round, meter: Meter) -> LocalBoxFuture<'static, Result<(), Failure>> {
+        self.next.set(Instant::now() + self.interval);
+        let watching = self.watching.clone();
+        async move { watching.look(&meter).await }.boxed_local()
+    }
+
+    fn accident(&self, what: String) -> Blame {
+        Blame::accident(what)
+    }
+
+    fn blame(&self, _: Round, _: Blame) -> LocalBoxFuture<'static, Result<(), String>> {
+        futures_util::future::ready(Ok(())).boxed_local() // logged by the station; the next look comes by timer
+    }
+}
+
+/// The package that a commit's key belongs to.
+fn package_of(prefix: &str, key: &str) -> Option<Result<PackageId, String>> {
+    let inner = key.strip_prefix(prefix)?.strip_prefix('/')?.strip_suffix(COMMIT)?.strip_suffix('/')?;
+    Some(inner.parse().map_err(|e: crate::package::IdError| e.to_string()))
+}
+
+impl Watching {
+    async fn look(&self, meter: &Meter) -> Result<(), Failure> {
+        let (mut new, mut refused) = (Vec::new(), BTreeMap::new());
+        let prefix = self.store.prefix().to_owned();
+        let below = format!("{prefix}/");
+        let listing = self.store.list(&below, |object| {
+            meter.alive();
+            match package_of(&prefix, &object.key) {
+                Some(Ok(id)) if self.journal.view().package(&id).is_none() => new.push(id),
+                Some(Err(why)) => drop(refused.insert(object.key, why)),
+                _ => {}
+            }
+        });
+        listing.await?;
+        self.refused.replace(refused);
+        for id in new {
+            meter.alive();
+            let (to, facts) = match self.judge(&id).await? {
+                Ok(facts) => (State::Seen, facts),
+                Err((reason, detail)) => {
+                    let remedy = reason.remedy();
+                    tracing::error!(package = %id, reason = reason.code(), detail, remedy, "refused at the border");
+                    (State::Quarantined, Facts { reason: Some(reason), detail: Some(detail), ..Facts::default() })
+                }
+            };
+            let _moved = self.journal.step(&id, None, to, NAME, facts).await?;
+        }
+        Ok(())
+    }
+
+    /// Believes a commit or says why not.
+    async fn judge(&self, id: &PackageId) -> Result<Result<Facts, (Reason, String)>, Failure> {
+        let bytes = match self.store.get_small(&self.store.key(id, COMMIT), MAX_COMMIT_BYTES).await {
+            Err(StoreError::TooLarge { size, .. }) => {
+                return Ok(Err((Reason::BadCommit, format!("COMMIT has {size} bytes or more"))));
+            }
+            bytes => bytes?,
+        };
+        let commit = match Commit::parse(&bytes, id) {
+            Ok(commit) => commit,
+            Err(e) => return Ok(Err((Reason::BadCommit, chain(&e)))),
+        };
+        if let Some(signers) = &self.signers {
+            let key = self.store.key(id, COMMIT_SIG);
+            let signature = match self.store.get_small(&key, signature::MAX_BYTES).await {
+                Err(StoreError::NotFound(_)) => return Ok(Err((Reason::BadSignature, "there is no COMMIT.sig".into()))),
+                Err(e @ StoreError::TooLarge { .. }) => return Ok(Err((Reason::BadSignature, e.to_string()))),
+                signature => signature?,
+            };
+            if let Err(e) = signers.verify(commit.sender.name.as_str(), &bytes, &signature) {
+                return Ok(Err((Reason::BadSignature, chain(&e))));
+            }
+        }
+        if self.landing.of(&id.kind).is_none() {
+            return Ok(Err((Reason::UnknownKind, format!("there is no landing for kind {}", id.kind))));
+        }
+        Ok(Ok(Facts {
+            priority: Some(commit.priority),
+            files: Some(commit.files),
+            bytes: Some(commit.bytes),
+            manifest_sha256: Some(commit.manifest_sha256),
+            commit_sha256: Some(Sha256Hex::of(&bytes)),
+            sent_as: Some(format!("{}#{}", commit.sender, commit.sequence)),
+            ..Facts::default()
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_well_formed_keys_are_packages() {
+        let of = |key| package_of("in", key);
+        assert_eq!(of("in/samples/Diag-1/r1/COMMIT").unwrap().unwrap().to_string(), "samples/Diag-1/r1");
+        for other in ["in/samples/Diag-1/r1/SHA256SUMS", "in/heartbeat/gdx-login/1", "out/samples/x/r1/COMMIT", "in/samples/x/r1/COMMIT.sig"] {
+            assert!(of(other).is_none(), "{other}");
+        }
+        for odd in ["in/samples/../r1/COMMIT", "in/samples/a b/r1/COMMIT", "in/COMMIT/COMMIT", "in/samples/x/COMMIT", "in/a/b/c/x/r1/COMMIT"] {
+            assert!(of(odd).unwrap().is_err(), "{odd}");
+        }
+    }
+}

@@ -79,6 +79,17 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
     sync_dir(dir)
 }
 
+/// Replaces a small file at once but not durably: for what is written every second and worthless after a power cut.
+pub fn write_volatile(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    let file = builder.prefix(".tmp-").permissions(fs::Permissions::from_mode(0o640)).tempfile_in(dir);
+    let mut file = file.map_err(FsError::at("create a temporary file in", dir))?;
+    file.write_all(bytes).map_err(FsError::at("write", path))?;
+    drop(file.persist(path).map_err(|e| FsError::at("replace", path)(e.error))?);
+    Ok(())
+}
+
 /// Renames without ever replacing: an existing `to` is an `AlreadyExists` error and stays untouched.
 pub fn publish(from: &Path, to: &Path) -> Result<(), FsError> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {

@@ -1,21 +1,50 @@
-//! tsd-import
+//! tsd-import: packages sequencing samples at the sequencing centre and brings them safely into the secure zone.
+//!
+//! The way of a package:
+//!
+//! ```text
+//! nsc   Found → Claimed → Packed → Uploading → Committed → Transferred      poller → packager → uploader
+//! tsd   Seen  → Copying → Copied → Verified  → Ready                        watcher → copier → verifier
+//! ```
+//!
+//! - [`role`] draws the pipeline, once. [`nsc`] and [`tsd`] are the two sides, in order of flow.
+//! - [`supervisor`] keeps actors alive and knows nothing of packages. [`package`] is what flows and knows nothing of actors.
+//! - [`journal`] is the truth; a message between actors is a doorbell. A lost or doubled message costs time, never data.
+//! - [`store`] (S3) and [`clarity`] (LIMS) are clients; [`pool`] hashes, [`fs`] writes so that a power cut changes nothing.
+//! - [`demo`] holds an S3 server and a LIMS, both as strict as the real ones, for the demonstration and for tests.
+//!
+//! Dependencies point one way, `role → {nsc, tsd} → {journal, store, clarity, pool, supervisor} → {package, fs, …}`; a test
+//! keeps it so.
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
 #[cfg(not(panic = "unwind"))]
 compile_error!("the supervisor catches panics: build with panic = \"unwind\"");
 
-pub mod clock;
-pub mod fs;
-pub mod journal;
-pub mod package;
-pub mod pool;
-pub mod supervisor;
-pub mod conf;
-pub mod secret;
-pub mod store;
 pub mod blame;
 pub mod clarity;
+pub mod cli;
+pub mod clock;
+pub mod conf;
 pub mod demo;
+pub mod fs;
+pub mod journal;
+pub mod log;
 pub mod notices;
 pub mod nsc;
+pub mod package;
+pub mod pool;
+pub mod review;
+pub mod role;
+pub mod secret;
 pub mod signature;
+pub mod snapshot;
+pub mod store;
+pub mod supervisor;
 pub mod tsd;
+
+/// Arms the named points of failure from the environment variable `FAILPOINTS`, in test builds. Elsewhere it does nothing,
+/// because the points are not there.
+pub fn failpoints() -> Option<fail::FailScenario<'static>> {
+    fail::has_failpoints().then(fail::FailScenario::setup)
+}

@@ -1,1 +1,19 @@
-fn main(){}
+//! Arguments → command → exit code.
+use std::process::ExitCode;
+
+use clap::Parser;
+use tsd_import::cli::Cli;
+
+fn main() -> ExitCode {
+    let _failpoints = tsd_import::failpoints();
+    match Cli::parse().perform() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(exit) => {
+            if !exit.why.is_empty() {
+                eprintln!("tsd-import: {}", exit.why);
+            }
+            // Not `return`: a thread that is blocked must not hold the process back.
+            std::process::exit(exit.code.into());
+        }
+    }
+}

@@ -341,7 +341,7 @@ fn read_delivery(dir: &Path) -> Result<Delivery, FsError> {
         let entry = entry.map_err(FsError::at("list", dir))?;
         let meta = entry.metadata().map_err(FsError::at("look at", &entry.path()))?;
         if meta.is_file() {
-            drop(delivery.sizes.insert(entry.file_name().to_string_lossy().into_owned(), meta.len()));
+            let _none_before = delivery.sizes.insert(entry.file_name().to_string_lossy().into_owned(), meta.len());
         }
     }
     let sums = dir.join("md5sum.txt");

@@ -142,6 +142,11 @@ impl ChildSpec {
         (spec, addr)
     }
 
+    /// Its name.
+    pub fn id(&self) -> &'static str {
+        self.id
+    }
+
     /// When it is started again.
     #[must_use]
     pub fn restart(mut self, restart: Restart) -> Self {

@@ -1,0 +1,37 @@
+//! How a command ends: exit code and words.
+use std::fmt::{Arguments, Display};
+use std::io::{ErrorKind, Write};
+
+/// A command that did not succeed.
+#[derive(Debug)]
+pub struct Exit {
+    /// 1 the answer is no; 75 try again later (EX_TEMPFAIL); 78 a person must mend configuration or state (EX_CONFIG).
+    pub code: u8,
+    /// For stderr; empty if everything was said.
+    pub why: String,
+}
+
+impl Exit {
+    /// The answer is no.
+    pub fn no(why: impl Display) -> Self {
+        Self { code: 1, why: why.to_string() }
+    }
+
+    /// It may work later.
+    pub fn temporary(why: impl Display) -> Self {
+        Self { code: 75, why: why.to_string() }
+    }
+
+    /// A person must mend something.
+    pub fn config(why: impl Display) -> Self {
+        Self { code: 78, why: why.to_string() }
+    }
+}
+
+/// One line to stdout. A reader that went away (`| head`) is not an error of ours.
+pub fn say(line: Arguments<'_>) -> Result<(), Exit> {
+    match writeln!(std::io::stdout().lock(), "{line}") {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Exit::no(format!("could not write to stdout: {e}"))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,103 @@
+//! The command line: what an operator can ask for. Each command has a file of its own.
+mod demo;
+mod exit;
+mod review;
+mod run;
+mod status;
+mod verify;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use exit::Exit;
+
+use crate::conf::{Conf, Role, Side};
+
+/// Packages sequencing samples at the sequencing centre and brings them safely into the secure zone.
+///
+/// `run` is the daemon. `status` and `review` only read, and work whether it runs or not.
+#[derive(Parser, Debug)]
+#[command(name = "tsd-import", version, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Where the configuration comes from.
+#[derive(Args, Debug, Clone)]
+pub struct ConfArgs {
+    /// The site's configuration file
+    #[arg(long, short, env = "TSD_IMPORT_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Which side this is; overrules the file: nsc (sequencing centre) or tsd (secure zone)
+    #[arg(long, env = "TSD_IMPORT_ROLE")]
+    pub role: Option<Role>,
+}
+
+impl ConfArgs {
+    /// Reads it; complaints come all at once.
+    pub fn load(&self) -> Result<Conf, Exit> {
+        Conf::load(self.config.as_deref(), self.role).map_err(Exit::config)
+    }
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the daemon until SIGTERM or SIGINT (first: finish what is in hand; second: leave at once)
+    ///
+    /// Exit codes: 0 stopped in order; 75 gave up, start it again; 78 configuration or state needs a person.
+    Run(run::RunArgs),
+    /// Show the whole way of a package here, on embedded parts: store, LIMS, both roles as processes
+    Demo(demo::DemoArgs),
+    /// What is going on: actors, packages by state, what moves, what waits and why
+    Status(status::StatusArgs),
+    /// What happened: restarts, incidents, outages, packages delivered and stopped, throughput
+    Review(review::ReviewArgs),
+    /// Check a package directory against its SHA256SUMS and its documents, byte by byte
+    Verify(verify::VerifyArgs),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print the version
+    Version,
+}
+
+#[derive(Subcommand, Debug)]
+enum ConfigCommand {
+    /// Say everything that is wrong with it: unknown keys, values, missing files and directories
+    Check(ConfArgs),
+}
+
+impl Cli {
+    /// Does what was asked for.
+    pub fn perform(self) -> Result<(), Exit> {
+        match self.command {
+            Command::Run(args) => run::run(&args),
+            Command::Demo(args) => demo::demo(&args),
+            Command::Status(args) => status::status(&args),
+            Command::Review(args) => review::review(&args),
+            Command::Verify(args) => verify::verify(&args),
+            Command::Config(ConfigCommand::Check(args)) => check(&args),
+            Command::Version => {
+                exit::say(format_args!("tsd-import {}", env!("CARGO_PKG_VERSION")))
+            }
+        }
+    }
+}
+
+fn check(args: &ConfArgs) -> Result<(), Exit> {
+    let conf = args.load()?;
+    conf.check_files().map_err(Exit::config)?;
+    let what = match &conf.side {
+        Side::Nsc(nsc) => format!("LIMS {}, transfer tree {}", nsc.lims.base, nsc.transfer.root.display()),
+        Side::Tsd(tsd) => {
+            let kinds: Vec<&str> = tsd.landing.keys().map(|k| k.as_str()).collect();
+            format!("landing of {}", kinds.join(", "))
+        }
+    };
+    exit::say(format_args!(
+        "the configuration is good: role {}, host {}, store {} bucket {}, {what}",
+        conf.role, conf.host, conf.store.endpoint, conf.store.bucket
+    ))
+}

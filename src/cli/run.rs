@@ -1,0 +1,125 @@
+//! `run`: the daemon. One state directory, one owner, one journal, one supervisor.
+use std::path::Path;
+use std::time::Duration;
+
+use actix::{Actor, Addr};
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{ConfArgs, Exit};
+use crate::blame::chain;
+use crate::clock;
+use crate::conf::Conf;
+use crate::journal::{Event, Holder, Journal, JournalError, Owner, OwnerError};
+use crate::role::{self, Assembly};
+use crate::snapshot::Snapshot;
+use crate::supervisor::{Shutdown, Status, Supervisor, install_panic_hook, runtime};
+
+/// Options of `run`.
+#[derive(Args, Debug, Clone)]
+pub struct RunArgs {
+    #[command(flatten)]
+    conf: ConfArgs,
+    /// Run only these actors of the role, such as poller,packager
+    #[arg(long, value_delimiter = ',', value_name = "ACTORS")]
+    only: Vec<String>,
+    /// Take a state directory that another host left owned; only when nothing runs there any more
+    #[arg(long)]
+    take_over: bool,
+}
+
+/// Runs until it is told to stop or gives up.
+pub fn run(args: &RunArgs) -> Result<(), Exit> {
+    let conf = args.conf.load()?;
+    conf.check_files().map_err(Exit::config)?;
+    let _flushes_at_the_end = crate::log::start(&conf.log).map_err(Exit::config)?;
+    install_panic_hook();
+    let started = start(&conf, args);
+    if let Err(exit) = &started {
+        tracing::error!(code = exit.code, why = exit.why, "the daemon ends");
+    }
+    started
+}
+
+fn start(conf: &Conf, args: &RunArgs) -> Result<(), Exit> {
+    let me = Holder {
+        host: conf.host.to_string(),
+        pid: std::process::id(),
+        boot: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned(),
+        role: conf.role.to_string(),
+        since: clock::now(),
+    };
+    let owner = Owner::acquire(&conf.state_dir, &me, args.take_over).map_err(|e| match e {
+        OwnerError::Foreign { .. } => Exit::config(chain(&e)),
+        _ => Exit::temporary(chain(&e)),
+    })?;
+    let journal = Journal::open(&conf.state_dir, &owner).map_err(|e| match e {
+        JournalError::Damaged { .. } | JournalError::Version { .. } => Exit::config(chain(&e)),
+        _ => Exit::temporary(chain(&e)),
+    })?;
+    let assembly = role::assemble(conf, &journal, &args.only).map_err(Exit::config)?;
+    let (role, host, version) = (conf.role.to_string(), me.host, env!("CARGO_PKG_VERSION"));
+    tracing::info!(role, host, version, pid = me.pid, state = %conf.state_dir.display(), "tsd-import starts");
+    let live = async {
+        let begin = Event::Started { role, host, pid: me.pid, version: version.to_owned() };
+        journal.record(begin).await.map_err(|e| Exit::temporary(chain(&*e)))?;
+        let verdict = supervise(conf, &journal, assembly).await;
+        let exit = verdict.as_ref().err().map_or(0, |_| 75);
+        let why = verdict.clone().err().unwrap_or_else(|| "stopped in order".into());
+        if let Err(e) = journal.record(Event::Stopped { exit, why: why.clone() }).await {
+            tracing::error!(error = %chain(&*e), "could not record the end in the journal");
+        }
+        tracing::info!(exit, why, "tsd-import ends");
+        verdict.map_err(Exit::temporary)
+    };
+    actix_rt::System::with_tokio_rt(runtime).block_on(live)
+}
+
+async fn supervise(conf: &Conf, journal: &Journal, assembly: Assembly) -> Result<(), String> {
+    let observer = role::observer(journal.clone());
+    let (supervisor, mut ended) = Supervisor::new(conf.supervisor.limits, observer, assembly.specs);
+    let supervisor = supervisor.start();
+    let (board, notices, dir) = (assembly.board, assembly.notices, conf.state_dir.clone());
+    let (asked, began) = (supervisor.clone(), clock::now());
+    let writing = actix_rt::spawn(async move {
+        loop {
+            let mut not_taken = std::collections::BTreeMap::new();
+            notices.iter().for_each(|n| not_taken.extend(n.now()));
+            write_status(&asked, &dir, began, board.motions(), not_taken).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+    let hook = |kind| signal(kind).map_err(|e| format!("could not listen for signals: {e}"));
+    let (mut term, mut int) = (hook(SignalKind::terminate())?, hook(SignalKind::interrupt())?);
+    let gone = |_| "the supervisor itself ended".to_owned();
+    let name = tokio::select! {
+        verdict = &mut ended => return verdict.map_err(gone)?,
+        _ = term.recv() => "SIGTERM",
+        _ = int.recv() => "SIGINT",
+    };
+    tracing::info!(signal = name, "stopping: what is in hand is finished, nothing new is taken; a second signal leaves at once");
+    supervisor.do_send(Shutdown);
+    let verdict = tokio::select! {
+        verdict = &mut ended => verdict.map_err(gone)?,
+        _ = term.recv() => Err("left at once on a second signal; what was in flight is resumed at the next start".into()),
+        _ = int.recv() => Err("left at once on a second signal; what was in flight is resumed at the next start".into()),
+    };
+    writing.abort();
+    verdict
+}
+
+async fn write_status(
+    supervisor: &Addr<Supervisor>,
+    dir: &Path,
+    started: jiff::Timestamp,
+    moving: Vec<crate::supervisor::meter::Motion>,
+    not_taken: std::collections::BTreeMap<String, String>,
+) {
+    let Ok(mut actors) = supervisor.send(Status).await else { return };
+    actors.reverse(); // shown in the order of flow
+    let snapshot =
+        Snapshot { at: clock::now(), started, version: env!("CARGO_PKG_VERSION"), actors, moving, not_taken };
+    if let Err(e) = snapshot.write(dir) {
+        tracing::debug!(error = %chain(&e), "could not write status.json"); // the next one comes in a second
+    }
+}

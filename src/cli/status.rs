@@ -1,0 +1,124 @@
+//! `status`: what is going on, on one screen, from the journal and the daemon's last snapshot.
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+
+use super::exit::{Exit, say};
+use super::ConfArgs;
+use crate::clock;
+use crate::conf::Conf;
+use crate::journal::{self, Fold, Holder, Owner, Row};
+use crate::package::{Reason, State};
+use crate::review::{minute, size};
+use crate::snapshot::{self, Seen};
+
+/// Options of `status`.
+#[derive(Args, Debug, Clone)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    conf: ConfArgs,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A snapshot older than this tells of a daemon that is gone or hangs.
+const FRESH: Duration = Duration::from_secs(10);
+
+struct Present {
+    fold: Fold,
+    holder: Option<Holder>,
+    seen: Option<Seen>,
+}
+
+/// Prints the present. Exit code 1 if the daemon does not run.
+pub fn status(args: &StatusArgs) -> Result<(), Exit> {
+    let conf = args.conf.load()?;
+    let mut fold = Fold::default();
+    let read = journal::read(&conf.state_dir, |line| fold.apply(&line));
+    drop(read.map_err(|e| Exit::no(crate::blame::chain(&e)))?);
+    let present = Present { fold, holder: Owner::look(&conf.state_dir), seen: snapshot::read(&conf.state_dir) };
+    if args.json {
+        say(format_args!("{:#}", present.to_json(&conf)))?;
+    } else {
+        say(format_args!("{}", present.to_text(&conf).trim_end()))?;
+    }
+    if present.holder.is_some() { Ok(()) } else { Err(Exit { code: 1, why: String::new() }) }
+}
+
+impl Present {
+    fn stopped(&self) -> impl Iterator<Item = &Row> {
+        self.fold.packages().filter(|r| matches!(r.state, State::Quarantined | State::Held))
+    }
+
+    fn snapshot(&self) -> Option<&Seen> {
+        let fresh = |s: &&Seen| clock::age(s.at, clock::now()) < FRESH;
+        self.seen.as_ref().filter(|_| self.holder.is_some()).filter(fresh)
+    }
+
+    fn to_json(&self, conf: &Conf) -> serde_json::Value {
+        let tally: BTreeMap<&str, usize> = self.fold.tally().into_iter().map(|(s, n)| (s.as_str(), n)).collect();
+        let packages: Vec<&Row> = self.fold.packages().collect();
+        let orders: Vec<_> = self
+            .fold
+            .orders()
+            .map(|o| json!({"order": o.order.id, "phase": o.phase, "step": o.step, "since": o.since, "detail": o.detail}))
+            .collect();
+        json!({"role": conf.role.as_str(), "host": conf.host, "running": self.holder, "daemon": self.snapshot(),
+            "states": tally, "packages": packages, "orders": orders})
+    }
+
+    fn to_text(&self, conf: &Conf) -> String {
+        let mut t = String::new();
+        // Writing into a String cannot fail.
+        macro_rules! say { ($($arg:tt)*) => { { let _ok = writeln!(t, $($arg)*); } } }
+        match (&self.holder, self.snapshot()) {
+            (Some(h), Some(s)) => say!("{} on {}: running since {} (process {}, version {})", conf.role, conf.host, minute(s.started), h.pid, s.version),
+            (Some(h), None) => say!("{} on {}: process {} on {} runs, but has not reported for {} s", conf.role, conf.host, h.pid, h.host, FRESH.as_secs()),
+            (None, _) => say!("{} on {}: NOT RUNNING; this is what the journal says", conf.role, conf.host),
+        }
+        if let Some(seen) = self.snapshot() {
+            say!();
+            say!("{:<10} {:<9} {:>7} {:>6} {:>6} {:>7} {:>8}", "actor", "state", "in hand", "queue", "done", "errors", "restarts");
+            for a in &seen.actors {
+                let state = if !a.up { "down" } else if a.degraded.is_some() { "DEGRADED" } else if a.in_hand.is_empty() { "idle" } else { "busy" };
+                say!("{:<10} {state:<9} {:>7} {:>6} {:>6} {:>7} {:>8}", a.actor, a.in_hand.len(), a.queue, a.done, a.errors, a.restarts);
+            }
+            for a in seen.actors.iter().filter(|a| a.degraded.is_some()) {
+                say!("! {} cannot work: {}", a.actor, a.degraded.as_deref().unwrap_or_default());
+            }
+        }
+        say!();
+        let tally = self.fold.tally();
+        let states: Vec<String> = tally.iter().map(|(state, n)| format!("{n} {state}")).collect();
+        say!("packages: {}", if states.is_empty() { "none yet".into() } else { states.join(", ") });
+        if let Some(seen) = self.snapshot() {
+            for m in seen.moving.iter().filter(|m| m.total > 0) {
+                let rate = m.done as f64 / m.secs.max(0.1);
+                let left = m.total.saturating_sub(m.done) as f64 / rate.max(1.0);
+                let per_cent = 100 * m.done.min(m.total) / m.total.max(1);
+                say!("  {:<9} {:>3} % of {:>9}  {:>9}/s  {:>5.0} s left  {}", m.actor, per_cent, size(m.total), size(rate as u64), left, m.unit);
+            }
+            for (who, why) in &seen.not_taken {
+                say!("  waits: {who}: {why}");
+            }
+        }
+        for row in self.fold.packages().filter(|r| r.failures > 0 && !r.state.is_settled()) {
+            let error = row.last_error.as_deref().unwrap_or_default();
+            say!("  failing: {} ({}, {} so far): {error}", row.id, row.state, row.failures);
+        }
+        for row in self.stopped() {
+            say!("! stopped: {} since {}: {}", row.id, minute(row.since), row.facts.reason.map_or("held", Reason::code));
+            if let Some(detail) = &row.facts.detail {
+                say!("      {detail}");
+            }
+            if let Some(reason) = row.facts.reason {
+                say!("      what to do: {}", reason.remedy());
+            }
+        }
+        t
+    }
+}

@@ -1,0 +1,39 @@
+//! `verify DIR`: is this package whole and right?
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::exit::{Exit, say};
+use crate::package::{Kind, PackageId};
+use crate::tsd::check;
+
+/// Options of `verify`.
+#[derive(Args, Debug, Clone)]
+pub struct VerifyArgs {
+    /// The package directory
+    dir: PathBuf,
+    /// Also check its structure as a package of this kind (samples, analyses, …)
+    #[arg(long)]
+    kind: Option<Kind>,
+}
+
+/// Reads every byte back from the disk.
+pub fn verify(args: &VerifyArgs) -> Result<(), Exit> {
+    let dir = args.dir.canonicalize().map_err(|e| Exit::no(format!("{}: {e}", args.dir.display())))?;
+    let name = dir.file_name().unwrap_or_default().to_string_lossy();
+    let id = match &args.kind {
+        None => None,
+        Some(kind) => {
+            let name = name.parse().map_err(|e| Exit::no(format!("{}: {e}", dir.display())))?;
+            Some(PackageId::first(kind.clone(), name))
+        }
+    };
+    let mut bytes = 0;
+    match check::verify(&dir, id.as_ref(), |n| bytes += n) {
+        Ok(_) => say(format_args!("{}: every byte is right ({})", dir.display(), bytesize::ByteSize(bytes))),
+        Err(fault @ check::Fault::Fs(_)) => Err(Exit::no(crate::blame::chain(&fault))),
+        Err(check::Fault::Wrong { reason, detail }) => {
+            Err(Exit::no(format!("{}: {reason}: {detail}\nwhat to do: {}", dir.display(), reason.remedy())))
+        }
+    }
+}

@@ -115,7 +115,9 @@ pub async fn put_on_record(
         let retry_at = clock::now() + work.retry.delay(failures, jitter());
         tracing::warn!(%package, by, failures, error = blame.detail, %retry_at, "will be tried again");
         let error = blame.detail;
-        journal.record(Event::Failed { package: package.clone(), by: by.into(), failures, error, retry_at }).await
+        journal
+            .record(Event::Failed { package: package.clone(), by: by.into(), failures, error, retry_at })
+            .await
     } else {
         let reason = blame.reason.unwrap_or(blame.finally);
         let facts = Facts { reason: Some(reason), detail: Some(blame.detail.clone()), ..Facts::default() };

@@ -41,7 +41,14 @@ impl FsError {
 pub fn is_outage(error: &io::Error) -> bool {
     const SICK: [Errno; 7] =
         [Errno::NOSPC, Errno::DQUOT, Errno::IO, Errno::ROFS, Errno::STALE, Errno::NOTCONN, Errno::HOSTDOWN];
-    error.raw_os_error().is_some_and(|code| SICK.iter().any(|sick| sick.raw_os_error() == code))
+    // Libraries wrap the system's error in one of their own that has no code (tempfile adds the path).
+    let mut inner: Option<&(dyn std::error::Error + 'static)> = error.get_ref().map(|e| e as _);
+    let mut code = error.raw_os_error();
+    while let (None, Some(e)) = (code, inner) {
+        code = e.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+        inner = e.source();
+    }
+    code.is_some_and(|code| SICK.iter().any(|sick| sick.raw_os_error() == code))
 }
 
 /// Makes the entries of a directory (creations, renames) survive a power cut.
@@ -124,7 +131,9 @@ pub fn plain_files(dir: &Path) -> Result<Vec<PathBuf>, FsError> {
     for entry in walkdir::WalkDir::new(dir).follow_links(false).min_depth(1) {
         let entry = entry.map_err(|e| {
             let path = e.path().unwrap_or(dir).to_owned();
-            FsError::at("list", &path)(e.into_io_error().unwrap_or_else(|| io::Error::other("a loop of links")))
+            FsError::at("list", &path)(
+                e.into_io_error().unwrap_or_else(|| io::Error::other("a loop of links")),
+            )
         })?;
         if entry.file_type().is_file() {
             let path = entry.path().strip_prefix(dir).unwrap_or(entry.path());
@@ -211,6 +220,14 @@ mod tests {
     fn a_full_disk_is_an_outage_and_a_missing_file_is_not() {
         assert!(is_outage(&io::Error::from_raw_os_error(Errno::NOSPC.raw_os_error())));
         assert!(!is_outage(&ErrorKind::NotFound.into()));
+        let full = || io::Error::from_raw_os_error(Errno::NOSPC.raw_os_error());
+        #[derive(Debug, thiserror::Error)]
+        #[error("at some path")]
+        struct WithPath(#[source] io::Error);
+        assert!(
+            is_outage(&io::Error::new(ErrorKind::StorageFull, WithPath(full()))),
+            "wrapped as tempfile does it"
+        );
         let full = File::options().write(true).open("/dev/full").unwrap().write_all(b"x").unwrap_err();
         assert!(is_outage(&full), "{full}");
     }

@@ -51,7 +51,8 @@ pub fn start(conf: &LogConf) -> Result<WorkerGuard, String> {
     let (file, guard) = NonBlockingBuilder::default().lossy(false).finish(appender);
     let json = fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false);
     let json = json.with_timer(Utc).with_writer(file).with_filter(filter(&conf.level)?);
-    let plain = fmt::layer().with_timer(Utc).with_target(false).with_ansi(colours()).with_writer(std::io::stderr);
+    let plain =
+        fmt::layer().with_timer(Utc).with_target(false).with_ansi(colours()).with_writer(std::io::stderr);
     let plain = plain.with_filter(filter(&conf.level)?);
     let started = tracing_subscriber::registry().with(json).with(plain).try_init();
     started.map_err(|e| format!("logging was started twice: {e}"))?;

@@ -43,7 +43,10 @@ impl Pool {
     }
 
     /// Runs `work` on a worker. Waits for a place in the queue without blocking the caller's thread.
-    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, PoolError> {
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, PoolError> {
         let permit = self.permits.clone().acquire_owned().await.map_err(|_| PoolError::Ended)?;
         let (home, answer) = oneshot::channel();
         let job = move || {

@@ -114,8 +114,7 @@ impl Review {
             return;
         }
         let of_actor = |actor: &str| scope.actor.as_deref().is_none_or(|a| a == actor);
-        let of_package =
-            |id: &PackageId| scope.package.as_deref().is_none_or(|p| id.to_string().contains(p));
+        let of_package = |id: &PackageId| scope.package.as_deref().is_none_or(|p| id.to_string().contains(p));
         match &line.event {
             Event::Started { .. } => {
                 self.unclean_starts += usize::from(self.running && within);
@@ -133,7 +132,12 @@ impl Review {
                 self.incidents.push(IncidentAt { at: line.at, incident: incident.clone() });
             }
             Event::Degraded { actor, why } if of_actor(actor) => {
-                self.outages.push(Outage { actor: actor.clone(), why: why.clone(), since: line.at, secs: None });
+                self.outages.push(Outage {
+                    actor: actor.clone(),
+                    why: why.clone(),
+                    since: line.at,
+                    secs: None,
+                });
             }
             Event::Recovered { actor, after_ms } => {
                 let open = self.outages.iter_mut().rev().find(|o| o.actor == *actor && o.secs.is_none());
@@ -159,10 +163,18 @@ impl Review {
                 if matches!(to, State::Quarantined | State::Held) {
                     let (reason, detail) = (facts.reason, facts.detail.clone());
                     let remedy = reason.map(Reason::remedy);
-                    self.stopped.push(Stopped { at: line.at, package: package.clone(), reason, detail, remedy });
+                    self.stopped.push(Stopped {
+                        at: line.at,
+                        package: package.clone(),
+                        reason,
+                        detail,
+                        remedy,
+                    });
                 }
             }
-            Event::Failed { package, by, failures, error, .. } if within && of_package(package) && of_actor(by) => {
+            Event::Failed { package, by, failures, error, .. }
+                if within && of_package(package) && of_actor(by) =>
+            {
                 let (package, by, error) = (package.clone(), by.clone(), error.clone());
                 self.retried.push(Retried { at: line.at, package, by, failures: *failures, error });
             }
@@ -206,21 +218,37 @@ impl Review {
         }
         say!();
         let rate = self.bytes as f64 / span.as_secs_f64().max(1.0);
-        say!("packages   {} delivered ({}, {}/s on average), {} under way, {} stopped",
-            self.delivered, size(self.bytes), size(rate as u64), self.underway, self.stopped.len());
-        say!("daemon     {} start(s), {} of them after a crash or kill{}",
-            self.starts.len(), self.unclean_starts, if self.running { "; running or killed" } else { "; stopped" });
+        say!(
+            "packages   {} delivered ({}, {}/s on average), {} under way, {} stopped",
+            self.delivered,
+            size(self.bytes),
+            size(rate as u64),
+            self.underway,
+            self.stopped.len()
+        );
+        say!(
+            "daemon     {} start(s), {} of them after a crash or kill{}",
+            self.starts.len(),
+            self.unclean_starts,
+            if self.running { "; running or killed" } else { "; stopped" }
+        );
         let mut restarts: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
         for one in &self.incidents {
             *restarts.entry(&one.incident.actor).or_default().entry(&one.incident.cause).or_default() += 1;
         }
-        say!("incidents  {}", if restarts.is_empty() { "none".to_owned() } else {
-            let list = restarts.iter().map(|(actor, causes)| {
-                let causes: Vec<String> = causes.iter().map(|(cause, n)| format!("{n} × {cause}")).collect();
-                format!("{actor} {}", causes.join(", "))
-            });
-            list.collect::<Vec<_>>().join("; ")
-        });
+        say!(
+            "incidents  {}",
+            if restarts.is_empty() {
+                "none".to_owned()
+            } else {
+                let list = restarts.iter().map(|(actor, causes)| {
+                    let causes: Vec<String> =
+                        causes.iter().map(|(cause, n)| format!("{n} × {cause}")).collect();
+                    format!("{actor} {}", causes.join(", "))
+                });
+                list.collect::<Vec<_>>().join("; ")
+            }
+        );
         if !self.stopped.is_empty() {
             say!("\nstopped packages");
             for s in &self.stopped {
@@ -236,14 +264,22 @@ impl Review {
         if !self.outages.is_empty() {
             say!("\noutages");
             for o in &self.outages {
-                let (mark, length) = o.secs.map_or(("!", "still going on".to_owned()), |s| (" ", format!("{s:.0} s")));
+                let (mark, length) =
+                    o.secs.map_or(("!", "still going on".to_owned()), |s| (" ", format!("{s:.0} s")));
                 say!("{mark} {} {:<9} {length:<14} {}", minute(o.since), o.actor, o.why);
             }
         }
         if !self.incidents.is_empty() {
             say!("\nincidents");
             for IncidentAt { at, incident: i } in &self.incidents {
-                say!("  {} {:<9} life {:<3} {:<6} {}", minute(*at), i.actor, i.incarnation, i.cause, i.outcome);
+                say!(
+                    "  {} {:<9} life {:<3} {:<6} {}",
+                    minute(*at),
+                    i.actor,
+                    i.incarnation,
+                    i.cause,
+                    i.outcome
+                );
                 say!("      {}", i.detail);
                 if !i.in_hand.is_empty() {
                     say!("      in hand: {}", i.in_hand.join(", "));
@@ -285,14 +321,21 @@ mod tests {
         let scope = Scope { since: at(0), until: at(10_000), actor: None, package: None };
         let mut review = Review::default();
         for (seq, (secs, event)) in events.into_iter().enumerate() {
-            review.take(&Line { v: 1, seq: seq as u64, at: at(secs), prev: Sha256Hex::zero(), event }, &scope);
+            review
+                .take(&Line { v: 1, seq: seq as u64, at: at(secs), prev: Sha256Hex::zero(), event }, &scope);
         }
         review.finish(&scope);
         (review, scope)
     }
 
     fn moved(name: &str, to: State, facts: Facts) -> Event {
-        Event::Moved { package: format!("samples/{name}/r1").parse().unwrap(), from: None, to, by: "t".into(), facts }
+        Event::Moved {
+            package: format!("samples/{name}/r1").parse().unwrap(),
+            from: None,
+            to,
+            by: "t".into(),
+            facts,
+        }
     }
 
     fn started() -> Event {
@@ -316,9 +359,21 @@ mod tests {
 
     #[test]
     fn a_night_with_everything() {
-        let incident = Incident { actor: "copier".into(), incarnation: 2, cause: "panic".into(), detail: "index out of bounds (at x.rs:1)".into(),
-            in_hand: vec!["samples/b/r1".into()], streak: 1, budget_left: 9, outcome: "restarted in 150 ms".into() };
-        let stopped = Facts { reason: Some(Reason::Md5Mismatch), detail: Some("x_R1 differs".into()), ..Facts::default() };
+        let incident = Incident {
+            actor: "copier".into(),
+            incarnation: 2,
+            cause: "panic".into(),
+            detail: "index out of bounds (at x.rs:1)".into(),
+            in_hand: vec!["samples/b/r1".into()],
+            streak: 1,
+            budget_left: 9,
+            outcome: "restarted in 150 ms".into(),
+        };
+        let stopped = Facts {
+            reason: Some(Reason::Md5Mismatch),
+            detail: Some("x_R1 differs".into()),
+            ..Facts::default()
+        };
         let (review, scope) = review(vec![
             (-100, Event::Degraded { actor: "poller".into(), why: "LIMS down".into() }),
             (-50, Event::Recovered { actor: "poller".into(), after_ms: 50_000 }),

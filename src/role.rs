@@ -86,7 +86,8 @@ impl Kit<'_> {
         tree.prepare().map_err(|e| crate::blame::chain(&e))?;
         let exporter = Exporter::new(&nsc.lims, nsc.delivery_root.clone())?;
         let signer = nsc.signing_key.as_deref().map(Signer::from_file).transpose();
-        let (waiting, refused, work, scan) = (Notices::default(), Notices::default(), self.conf.work, nsc.transfer.scan);
+        let (waiting, refused, work, scan) =
+            (Notices::default(), Notices::default(), self.conf.work, nsc.transfer.scan);
         let sending = Sending {
             journal: self.journal.clone(),
             store: self.store.clone(),
@@ -102,9 +103,14 @@ impl Kit<'_> {
         let seen = waiting.clone();
         let at_once = work.packages_at_once;
 
-        let (uploader, wake) = self.child(nsc::uploader::NAME, at_once, None, move || Uploader::new(sending.clone(), work, scan));
-        let (packager, wake) = self.child(nsc::packager::NAME, at_once, Some(wake), move || Packager::new(packing.clone(), work, scan));
-        let (poller, _) = self.child(nsc::poller::NAME, 1, Some(wake), move || Poller::new(exporter.clone(), journal.clone(), seen.clone()));
+        let (uploader, wake) = self
+            .child(nsc::uploader::NAME, at_once, None, move || Uploader::new(sending.clone(), work, scan));
+        let (packager, wake) = self.child(nsc::packager::NAME, at_once, Some(wake), move || {
+            Packager::new(packing.clone(), work, scan)
+        });
+        let (poller, _) = self.child(nsc::poller::NAME, 1, Some(wake), move || {
+            Poller::new(exporter.clone(), journal.clone(), seen.clone())
+        });
         Ok(self.assembly([uploader, packager, poller], vec![waiting, refused]))
     }
 
@@ -112,7 +118,8 @@ impl Kit<'_> {
         let landing = Landing::new(tsd.landing.clone());
         landing.prepare()?;
         let signers = tsd.allowed_signers.as_deref().map(AllowedSigners::from_file).transpose();
-        let (refused, work, files_at_once) = (Notices::default(), self.conf.work, self.conf.store.files_at_once);
+        let (refused, work, files_at_once) =
+            (Notices::default(), self.conf.work, self.conf.store.files_at_once);
         let watching = Watching {
             journal: self.journal.clone(),
             store: self.store.clone(),
@@ -127,12 +134,16 @@ impl Kit<'_> {
             disk_floor: tsd.disk_floor,
             files_at_once,
         };
-        let verifying = Verifying { journal: self.journal.clone(), landing, pool: self.pool.clone(), files_at_once };
+        let verifying =
+            Verifying { journal: self.journal.clone(), landing, pool: self.pool.clone(), files_at_once };
         let (at_once, interval) = (work.packages_at_once, tsd.interval);
 
-        let (verifier, wake) = self.child(tsd::verifier::NAME, at_once, None, move || Verifier::new(verifying.clone(), work));
-        let (copier, wake) = self.child(tsd::copier::NAME, at_once, Some(wake), move || Copier::new(copying.clone(), work));
-        let (watcher, _) = self.child(tsd::watcher::NAME, 1, Some(wake), move || Watcher::new(watching.clone(), interval));
+        let (verifier, wake) =
+            self.child(tsd::verifier::NAME, at_once, None, move || Verifier::new(verifying.clone(), work));
+        let (copier, wake) =
+            self.child(tsd::copier::NAME, at_once, Some(wake), move || Copier::new(copying.clone(), work));
+        let (watcher, _) =
+            self.child(tsd::watcher::NAME, 1, Some(wake), move || Watcher::new(watching.clone(), interval));
         Ok(self.assembly([verifier, copier, watcher], vec![refused]))
     }
 
@@ -171,7 +182,9 @@ fn weather(journal: Journal) -> Weather {
         let actor = actor.to_owned();
         let event = match why {
             Some(why) => Event::Degraded { actor, why: why.to_owned() },
-            None => Event::Recovered { actor, after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX) },
+            None => {
+                Event::Recovered { actor, after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX) }
+            }
         };
         record_aside(&journal, event);
     })

@@ -58,7 +58,8 @@ impl Signer {
     /// A fresh key, its private part as OpenSSH text and its public part as one line; for demonstrations and tests.
     pub fn generate() -> Result<(String, String), SignatureError> {
         let wrong = |e: ssh_key::Error| SignatureError::Key { path: "a new key".into(), why: e.to_string() };
-        let key = PrivateKey::random(&mut ssh_key::rand_core::OsRng, ssh_key::Algorithm::Ed25519).map_err(wrong)?;
+        let key =
+            PrivateKey::random(&mut ssh_key::rand_core::OsRng, ssh_key::Algorithm::Ed25519).map_err(wrong)?;
         let private = key.to_openssh(LineEnding::LF).map_err(wrong)?.to_string();
         Ok((private, key.public_key().to_openssh().map_err(wrong)?))
     }
@@ -87,12 +88,17 @@ impl AllowedSigners {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let wrong = |why: String| SignatureError::Key { path: path.to_owned(), why: format!("line {}: {why}", n + 1) };
-            let (principals, rest) = line.split_once(char::is_whitespace).ok_or_else(|| wrong("no key".into()))?;
+            let wrong = |why: String| SignatureError::Key {
+                path: path.to_owned(),
+                why: format!("line {}: {why}", n + 1),
+            };
+            let (principals, rest) =
+                line.split_once(char::is_whitespace).ok_or_else(|| wrong("no key".into()))?;
             let rest = rest.trim_start();
             let key = match rest.strip_prefix("namespaces=\"") {
                 Some(rest) => {
-                    let (spaces, key) = rest.split_once('"').ok_or_else(|| wrong("a quote is missing".into()))?;
+                    let (spaces, key) =
+                        rest.split_once('"').ok_or_else(|| wrong("a quote is missing".into()))?;
                     if !spaces.split(',').any(|s| s == NAMESPACE) {
                         continue;
                     }
@@ -123,9 +129,10 @@ impl AllowedSigners {
     pub fn verify(&self, sender: &str, bytes: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
         let wrong = |e: ssh_key::Error| SignatureError::Wrong("COMMIT".into(), e.to_string());
         let sig = SshSig::from_pem(signature).map_err(wrong)?;
-        let keys = self.entries.iter().filter(|(names, key)| {
-            names.iter().any(|n| n == sender) && key.key_data() == sig.public_key()
-        });
+        let keys = self
+            .entries
+            .iter()
+            .filter(|(names, key)| names.iter().any(|n| n == sender) && key.key_data() == sig.public_key());
         let Some((_, key)) = keys.into_iter().next() else {
             let fingerprint = sig.public_key().fingerprint(HashAlg::Sha256).to_string();
             return Err(SignatureError::Stranger { fingerprint, sender: sender.to_owned() });
@@ -169,7 +176,9 @@ mod tests {
     fn options_that_narrow_a_key_are_never_ignored() {
         let (_, public) = Signer::generate().unwrap();
         let elsewhere = format!("gdx-login namespaces=\"git\" {public}\n");
-        assert!(AllowedSigners::parse(&elsewhere, Path::new("a")).unwrap_err().to_string().contains("nobody"));
+        assert!(
+            AllowedSigners::parse(&elsewhere, Path::new("a")).unwrap_err().to_string().contains("nobody")
+        );
         let timed = format!("gdx-login valid-before=\"20200101\" {public}\n");
         assert!(AllowedSigners::parse(&timed, Path::new("a")).unwrap_err().to_string().contains("line 1"));
     }
@@ -186,7 +195,8 @@ mod tests {
         let check = |file: &str| {
             let stdin = Stdio::from(std::fs::File::open(at(file)).unwrap());
             let mut command = Command::new("ssh-keygen");
-            let command = command.args(["-Y", "verify", "-I", "gdx-login", "-n", NAMESPACE, "-f"]).arg(at("allowed"));
+            let command =
+                command.args(["-Y", "verify", "-I", "gdx-login", "-n", NAMESPACE, "-f"]).arg(at("allowed"));
             command.arg("-s").arg(at("sig")).stdin(stdin).output()
         };
         match check("good") {

@@ -31,7 +31,9 @@ impl Exit {
 /// One line to stdout. A reader that went away (`| head`) is not an error of ours.
 pub fn say(line: Arguments<'_>) -> Result<(), Exit> {
     match writeln!(std::io::stdout().lock(), "{line}") {
-        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Exit::no(format!("could not write to stdout: {e}"))),
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+            Err(Exit::no(format!("could not write to stdout: {e}")))
+        }
         _ => Ok(()),
     }
 }

@@ -79,9 +79,7 @@ impl Cli {
             Command::Review(args) => review::review(&args),
             Command::Verify(args) => verify::verify(&args),
             Command::Config(ConfigCommand::Check(args)) => check(&args),
-            Command::Version => {
-                exit::say(format_args!("tsd-import {}", env!("CARGO_PKG_VERSION")))
-            }
+            Command::Version => exit::say(format_args!("tsd-import {}", env!("CARGO_PKG_VERSION"))),
         }
     }
 }

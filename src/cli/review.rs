@@ -1,8 +1,8 @@
 //! `review`: what happened, is it over, do I have to act?
 use jiff::{Span, Timestamp};
 
-use super::exit::{Exit, say};
 use super::ConfArgs;
+use super::exit::{Exit, say};
 use crate::clock;
 use crate::journal;
 use crate::review::{Review, Scope};
@@ -44,7 +44,9 @@ fn moment(text: &str) -> Result<Moment, String> {
         let midnight = date.to_zoned(jiff::tz::TimeZone::UTC).map_err(|e| e.to_string())?;
         return Ok(Moment::At(midnight.timestamp()));
     }
-    let span: Span = text.parse().map_err(|_| format!("{text:?} is no age (24h, 30min) and no time (2026-06-12T18:00:00Z)"))?;
+    let span: Span = text
+        .parse()
+        .map_err(|_| format!("{text:?} is no age (24h, 30min) and no time (2026-06-12T18:00:00Z)"))?;
     Ok(Moment::Ago(span))
 }
 

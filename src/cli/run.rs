@@ -45,7 +45,10 @@ fn start(conf: &Conf, args: &RunArgs) -> Result<(), Exit> {
     let me = Holder {
         host: conf.host.to_string(),
         pid: std::process::id(),
-        boot: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned(),
+        boot: std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+            .unwrap_or_default()
+            .trim()
+            .to_owned(),
         role: conf.role.to_string(),
         since: clock::now(),
     };
@@ -97,7 +100,10 @@ async fn supervise(conf: &Conf, journal: &Journal, assembly: Assembly) -> Result
         _ = term.recv() => "SIGTERM",
         _ = int.recv() => "SIGINT",
     };
-    tracing::info!(signal = name, "stopping: what is in hand is finished, nothing new is taken; a second signal leaves at once");
+    tracing::info!(
+        signal = name,
+        "stopping: what is in hand is finished, nothing new is taken; a second signal leaves at once"
+    );
     supervisor.do_send(Shutdown);
     let verdict = tokio::select! {
         verdict = &mut ended => verdict.map_err(gone)?,

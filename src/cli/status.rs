@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::exit::{Exit, say};
 use super::ConfArgs;
+use super::exit::{Exit, say};
 use crate::clock;
 use crate::conf::Conf;
 use crate::journal::{self, Fold, Holder, Owner, Row};
@@ -40,7 +40,8 @@ pub fn status(args: &StatusArgs) -> Result<(), Exit> {
     let mut fold = Fold::default();
     let read = journal::read(&conf.state_dir, |line| fold.apply(&line));
     drop(read.map_err(|e| Exit::no(crate::blame::chain(&e)))?);
-    let present = Present { fold, holder: Owner::look(&conf.state_dir), seen: snapshot::read(&conf.state_dir) };
+    let present =
+        Present { fold, holder: Owner::look(&conf.state_dir), seen: snapshot::read(&conf.state_dir) };
     if args.json {
         say(format_args!("{:#}", present.to_json(&conf)))?;
     } else {
@@ -60,7 +61,8 @@ impl Present {
     }
 
     fn to_json(&self, conf: &Conf) -> serde_json::Value {
-        let tally: BTreeMap<&str, usize> = self.fold.tally().into_iter().map(|(s, n)| (s.as_str(), n)).collect();
+        let tally: BTreeMap<&str, usize> =
+            self.fold.tally().into_iter().map(|(s, n)| (s.as_str(), n)).collect();
         let packages: Vec<&Row> = self.fold.packages().collect();
         let orders: Vec<_> = self
             .fold
@@ -76,16 +78,55 @@ impl Present {
         // Writing into a String cannot fail.
         macro_rules! say { ($($arg:tt)*) => { { let _ok = writeln!(t, $($arg)*); } } }
         match (&self.holder, self.snapshot()) {
-            (Some(h), Some(s)) => say!("{} on {}: running since {} (process {}, version {})", conf.role, conf.host, minute(s.started), h.pid, s.version),
-            (Some(h), None) => say!("{} on {}: process {} on {} runs, but has not reported for {} s", conf.role, conf.host, h.pid, h.host, FRESH.as_secs()),
+            (Some(h), Some(s)) => say!(
+                "{} on {}: running since {} (process {}, version {})",
+                conf.role,
+                conf.host,
+                minute(s.started),
+                h.pid,
+                s.version
+            ),
+            (Some(h), None) => say!(
+                "{} on {}: process {} on {} runs, but has not reported for {} s",
+                conf.role,
+                conf.host,
+                h.pid,
+                h.host,
+                FRESH.as_secs()
+            ),
             (None, _) => say!("{} on {}: NOT RUNNING; this is what the journal says", conf.role, conf.host),
         }
         if let Some(seen) = self.snapshot() {
             say!();
-            say!("{:<10} {:<9} {:>7} {:>6} {:>6} {:>7} {:>8}", "actor", "state", "in hand", "queue", "done", "errors", "restarts");
+            say!(
+                "{:<10} {:<9} {:>7} {:>6} {:>6} {:>7} {:>8}",
+                "actor",
+                "state",
+                "in hand",
+                "queue",
+                "done",
+                "errors",
+                "restarts"
+            );
             for a in &seen.actors {
-                let state = if !a.up { "down" } else if a.degraded.is_some() { "DEGRADED" } else if a.in_hand.is_empty() { "idle" } else { "busy" };
-                say!("{:<10} {state:<9} {:>7} {:>6} {:>6} {:>7} {:>8}", a.actor, a.in_hand.len(), a.queue, a.done, a.errors, a.restarts);
+                let state = if !a.up {
+                    "down"
+                } else if a.degraded.is_some() {
+                    "DEGRADED"
+                } else if a.in_hand.is_empty() {
+                    "idle"
+                } else {
+                    "busy"
+                };
+                say!(
+                    "{:<10} {state:<9} {:>7} {:>6} {:>6} {:>7} {:>8}",
+                    a.actor,
+                    a.in_hand.len(),
+                    a.queue,
+                    a.done,
+                    a.errors,
+                    a.restarts
+                );
             }
             for a in seen.actors.iter().filter(|a| a.degraded.is_some()) {
                 say!("! {} cannot work: {}", a.actor, a.degraded.as_deref().unwrap_or_default());
@@ -100,7 +141,15 @@ impl Present {
                 let rate = m.done as f64 / m.secs.max(0.1);
                 let left = m.total.saturating_sub(m.done) as f64 / rate.max(1.0);
                 let per_cent = 100 * m.done.min(m.total) / m.total.max(1);
-                say!("  {:<9} {:>3} % of {:>9}  {:>9}/s  {:>5.0} s left  {}", m.actor, per_cent, size(m.total), size(rate as u64), left, m.unit);
+                say!(
+                    "  {:<9} {:>3} % of {:>9}  {:>9}/s  {:>5.0} s left  {}",
+                    m.actor,
+                    per_cent,
+                    size(m.total),
+                    size(rate as u64),
+                    left,
+                    m.unit
+                );
             }
             for (who, why) in &seen.not_taken {
                 say!("  waits: {who}: {why}");
@@ -111,7 +160,12 @@ impl Present {
             say!("  failing: {} ({}, {} so far): {error}", row.id, row.state, row.failures);
         }
         for row in self.stopped() {
-            say!("! stopped: {} since {}: {}", row.id, minute(row.since), row.facts.reason.map_or("held", Reason::code));
+            say!(
+                "! stopped: {} since {}: {}",
+                row.id,
+                minute(row.since),
+                row.facts.reason.map_or("held", Reason::code)
+            );
             if let Some(detail) = &row.facts.detail {
                 say!("      {detail}");
             }

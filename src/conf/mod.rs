@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use reader::{Complaints, DEFAULTS};
 use reader::Reader;
+pub use reader::{Complaints, DEFAULTS};
 
 use crate::package::{Kind, Name, Priority};
 use crate::supervisor::{Backoff, Limits};
@@ -39,7 +39,10 @@ impl std::fmt::Display for Role {
 impl std::str::FromStr for Role {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Nsc, Self::Tsd].into_iter().find(|r| r.as_str() == text).ok_or("it is neither nsc nor tsd".into())
+        [Self::Nsc, Self::Tsd]
+            .into_iter()
+            .find(|r| r.as_str() == text)
+            .ok_or("it is neither nsc nor tsd".into())
     }
 }
 
@@ -244,8 +247,23 @@ pub struct LandingConf {
 
 /// The names of LIMS fields that the program needs, so that a missing one is a complaint at start.
 pub const LIMS_FIELDS: [&str; 17] = [
-    "run_id", "sheet_id", "sheet_position", "read_passes", "ora", "reads", "q30", "quality", "perfect_index",
-    "one_mismatch", "gene_panel", "kit", "analysis_type", "family", "relation", "priority", "registered",
+    "run_id",
+    "sheet_id",
+    "sheet_position",
+    "read_passes",
+    "ora",
+    "reads",
+    "q30",
+    "quality",
+    "perfect_index",
+    "one_mismatch",
+    "gene_panel",
+    "kit",
+    "analysis_type",
+    "family",
+    "relation",
+    "priority",
+    "registered",
 ];
 
 impl Conf {
@@ -260,7 +278,8 @@ impl Conf {
         role: Option<Role>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Complaints> {
-        let ours = environment.into_iter().filter(|(k, _)| k.to_ascii_uppercase().starts_with("TSD_IMPORT__"));
+        let ours =
+            environment.into_iter().filter(|(k, _)| k.to_ascii_uppercase().starts_with("TSD_IMPORT__"));
         let mut r = Reader::open(file, ours)?;
         let from_file: Option<Role> = r.optional("role", "nsc or tsd");
         let role = role.or(from_file);
@@ -286,7 +305,16 @@ impl Conf {
                 Role::Nsc => Side::Nsc(Box::new(nsc)),
                 Role::Tsd => Side::Tsd(Box::new(tsd)),
             };
-            Some(Self { role: role?, host: host?, state_dir, log, supervisor: supervisor?, work: work?, store, side })
+            Some(Self {
+                role: role?,
+                host: host?,
+                state_dir,
+                log,
+                supervisor: supervisor?,
+                work: work?,
+                store,
+                side,
+            })
         })
     }
 
@@ -319,7 +347,10 @@ impl Conf {
             }
         }
         for (key, dir) in dirs.into_iter().filter(|(_, dir)| !dir.is_dir()) {
-            missing.push(format!("{key}: {} is not a directory; create it or correct the setting", dir.display()));
+            missing.push(format!(
+                "{key}: {} is not a directory; create it or correct the setting",
+                dir.display()
+            ));
         }
         if missing.is_empty() { Ok(()) } else { Err(Complaints(missing)) }
     }
@@ -340,7 +371,11 @@ fn read_supervisor(r: &mut Reader) -> Option<SupervisorConf> {
     let backoff = read_backoff(r, "supervisor.backoff", "supervisor.backoff_max");
     let reset_after = r.duration("supervisor.reset_after");
     let (drain, stall) = (r.duration("supervisor.drain"), r.duration("supervisor.stall"));
-    Some(SupervisorConf { limits: Limits { max_restarts, period, backoff: backoff?, reset_after }, drain, stall })
+    Some(SupervisorConf {
+        limits: Limits { max_restarts, period, backoff: backoff?, reset_after },
+        drain,
+        stall,
+    })
 }
 
 fn read_work(r: &mut Reader) -> Option<WorkConf> {
@@ -348,8 +383,17 @@ fn read_work(r: &mut Reader) -> Option<WorkConf> {
     let max_failures = u32::try_from(r.number("work.max_failures", 1)).unwrap_or(u32::MAX);
     let retry = read_backoff(r, "work.retry_first", "work.retry_max");
     let outage = read_backoff(r, "work.outage_first", "work.outage_max");
-    let (pool_threads, packages_at_once) = (r.number("work.pool_threads", 1), r.number("work.packages_at_once", 1));
-    Some(WorkConf { rhythm, unit_stall, max_failures, retry: retry?, outage: outage?, pool_threads, packages_at_once })
+    let (pool_threads, packages_at_once) =
+        (r.number("work.pool_threads", 1), r.number("work.packages_at_once", 1));
+    Some(WorkConf {
+        rhythm,
+        unit_stall,
+        max_failures,
+        retry: retry?,
+        outage: outage?,
+        pool_threads,
+        packages_at_once,
+    })
 }
 
 fn read_store(r: &mut Reader) -> StoreConf {
@@ -395,7 +439,9 @@ fn read_nsc(r: &mut Reader) -> NscConf {
     let (protocol, step, attempts) = (id("lims.protocol"), id("lims.step"), id("lims.attempts").max(1));
     let fields = LIMS_FIELDS
         .into_iter()
-        .filter_map(|name| Some((name.to_owned(), r.get(&format!("lims.fields.{name}"), "the name of a LIMS field")?)))
+        .filter_map(|name| {
+            Some((name.to_owned(), r.get(&format!("lims.fields.{name}"), "the name of a LIMS field")?))
+        })
         .collect();
     let relations = ["proband", "father", "mother"]
         .into_iter()

@@ -38,11 +38,17 @@ pub struct Reader {
 
 impl Reader {
     /// Puts the layers on top of each other. Fails at once only if a file cannot be read or is not TOML.
-    pub fn open(file: Option<&Path>, environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, Complaints> {
+    pub fn open(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Complaints> {
         let mut layers = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
         if let Some(path) = file {
             if !path.is_file() {
-                return Err(Complaints(vec![format!("{}: there is no such file; name one with --config", path.display())]));
+                return Err(Complaints(vec![format!(
+                    "{}: there is no such file; name one with --config",
+                    path.display()
+                )]));
             }
             layers = layers.add_source(File::from(path).format(FileFormat::Toml));
         }
@@ -76,7 +82,12 @@ impl Reader {
         }
     }
 
-    fn parsed<T, E: Display>(&mut self, key: &str, expected: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
+    fn parsed<T, E: Display>(
+        &mut self,
+        key: &str,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
         let value = self.left.remove(key)?;
         let origin = self.origin(&value);
         let text = match value.into_string() {
@@ -162,7 +173,9 @@ impl Reader {
     /// An absolute path; empty means "none".
     pub fn optional_path(&mut self, key: &str) -> Option<PathBuf> {
         self.parsed(key, "an absolute path", |t| {
-            Some(PathBuf::from(t)).filter(|p| p.is_absolute()).ok_or("a relative path would depend on where one stands")
+            Some(PathBuf::from(t))
+                .filter(|p| p.is_absolute())
+                .ok_or("a relative path would depend on where one stands")
         })
     }
 
@@ -187,7 +200,9 @@ impl Reader {
         for text in texts {
             match text.parse() {
                 Ok(value) => good.push(value),
-                Err(e) => self.complaints.push(format!("{origin}: {key}: expected {expected}, found {text:?} ({e})")),
+                Err(e) => self
+                    .complaints
+                    .push(format!("{origin}: {key}: expected {expected}, found {text:?} ({e})")),
             }
         }
         good
@@ -196,7 +211,9 @@ impl Reader {
     /// All `prefix.NAME = text` settings.
     pub fn map(&mut self, prefix: &str) -> BTreeMap<String, String> {
         let names = self.names(prefix);
-        let pairs = names.into_iter().filter_map(|n| Some((n.clone(), self.optional(&format!("{prefix}.{n}"), "text")?)));
+        let pairs = names
+            .into_iter()
+            .filter_map(|n| Some((n.clone(), self.optional(&format!("{prefix}.{n}"), "text")?)));
         pairs.collect()
     }
 

@@ -21,7 +21,8 @@ fn every_shipped_file_is_read() {
         if path.extension().is_none_or(|e| e != "toml") || path.ends_with("default.toml") {
             continue; // the defaults are under every other file
         }
-        let conf = Conf::load_with(Some(&path), None, []).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let conf =
+            Conf::load_with(Some(&path), None, []).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         assert!(path.ends_with(format!("{}.toml", conf.role)));
         read += 1;
     }
@@ -33,7 +34,10 @@ fn the_real_values_arrive() {
     let conf = load(&shipped("tsd.toml"), &[]).unwrap();
     let Side::Tsd(tsd) = conf.side else { panic!("role tsd") };
     let kinds: Vec<String> = tsd.landing.keys().map(ToString::to_string).collect();
-    assert_eq!(kinds, ["analyses", "analyses-results/singles", "analyses-results/trios", "ella-incoming", "samples"]);
+    assert_eq!(
+        kinds,
+        ["analyses", "analyses-results/singles", "analyses-results/trios", "ella-incoming", "samples"]
+    );
     let samples = &tsd.landing[&"samples".parse().unwrap()];
     assert_eq!(samples.destination, Path::new("/ess/p22/archive/no-backup/samples"));
     assert_eq!((samples.ready, samples.dir_mode, samples.file_mode), (true, Some(0o2770), Some(0o660)));
@@ -48,7 +52,8 @@ fn the_real_values_arrive() {
 
 #[test]
 fn the_environment_overrules_the_file() {
-    let conf = load(&shipped("nsc.toml"), &[("TSD_IMPORT__STORE__BUCKET", "other"), ("UNRELATED", "x")]).unwrap();
+    let conf =
+        load(&shipped("nsc.toml"), &[("TSD_IMPORT__STORE__BUCKET", "other"), ("UNRELATED", "x")]).unwrap();
     assert_eq!(conf.store.bucket, "other");
 }
 

@@ -17,7 +17,13 @@ pub struct Daemon {
 
 impl Daemon {
     /// Starts `PROGRAM run --role ROLE --config CONF` with the given environment on top of ours.
-    pub fn start(program: &Path, role: Role, conf: &Path, args: &[&str], env: &[(&str, &str)]) -> Result<Self, String> {
+    pub fn start(
+        program: &Path,
+        role: Role,
+        conf: &Path,
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> Result<Self, String> {
         let stderr = conf.with_file_name(format!("{role}.stderr"));
         let log = File::options().create(true).append(true).open(&stderr);
         let log = log.map_err(|e| format!("could not write {}: {e}", stderr.display()))?;
@@ -47,7 +53,9 @@ impl Daemon {
 
     /// SIGTERM, then waits; kill -9 when the time is over, which is an error.
     pub async fn stop(mut self, limit: Duration) -> Result<ExitStatus, String> {
-        if let Some(pid) = self.pid().and_then(|p| i32::try_from(p).ok()).and_then(rustix::process::Pid::from_raw) {
+        if let Some(pid) =
+            self.pid().and_then(|p| i32::try_from(p).ok()).and_then(rustix::process::Pid::from_raw)
+        {
             rustix::process::kill_process(pid, rustix::process::Signal::TERM)
                 .map_err(|e| format!("could not send SIGTERM: {e}"))?;
         }

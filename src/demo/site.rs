@@ -37,7 +37,12 @@ pub struct SiteOptions {
 
 impl Default for SiteOptions {
     fn default() -> Self {
-        Self { token_life: Duration::from_secs(20), more: String::new(), more_of: Vec::new(), lims: Settings::default() }
+        Self {
+            token_life: Duration::from_secs(20),
+            more: String::new(),
+            more_of: Vec::new(),
+            lims: Settings::default(),
+        }
     }
 }
 
@@ -96,7 +101,10 @@ impl Site {
     pub async fn open(dir: &Path, options: &SiteOptions) -> Result<Self, String> {
         fs::create_dir(dir).map_err(said("make the directory"))?;
         let dir = dir.canonicalize().map_err(said("find the directory"))?;
-        let key = |access: &str| store::Key { access: access.into(), secret: format!("{access}-secret-for-the-demonstration") };
+        let key = |access: &str| store::Key {
+            access: access.into(),
+            secret: format!("{access}-secret-for-the-demonstration"),
+        };
         let store = Store::new(store::Settings {
             root: dir.join("store"),
             bucket: "p22-import".into(),
@@ -134,15 +142,25 @@ impl Site {
 
     fn furnish(&self, options: &SiteOptions) -> Result<(), String> {
         let at = |path: &str| self.dir.join(path);
-        for path in ["nsc/delivery", "nsc/transfer", "nsc/secrets", "tsd/secrets", "tsd/archive/samples", "conf",
-            "tsd/production/data/analyses-work", "tsd/production/data/analyses-results/singles",
-            "tsd/production/data/analyses-results/trios", "tsd/production/ella/data/analyses/incoming"] {
+        for path in [
+            "nsc/delivery",
+            "nsc/transfer",
+            "nsc/secrets",
+            "tsd/secrets",
+            "tsd/archive/samples",
+            "conf",
+            "tsd/production/data/analyses-work",
+            "tsd/production/data/analyses-results/singles",
+            "tsd/production/data/analyses-results/trios",
+            "tsd/production/ella/data/analyses/incoming",
+        ] {
             fs::create_dir(&at(path)).map_err(said("make a directory"))?;
         }
         fs::create_dir(&self.delivery()).map_err(said("make the delivery"))?;
         let secret = |path: &str, text: &str| -> Result<(), String> {
             fs::write_durably(&at(path), text.as_bytes()).map_err(said("write a secret"))?;
-            std::fs::set_permissions(at(path), std::fs::Permissions::from_mode(0o600)).map_err(said("protect a secret"))
+            std::fs::set_permissions(at(path), std::fs::Permissions::from_mode(0o600))
+                .map_err(said("protect a secret"))
         };
         secret("nsc/secrets/s3", "sender-secret-for-the-demonstration\n")?;
         secret("tsd/secrets/s3", "receiver-secret-for-the-demonstration\n")?;
@@ -152,7 +170,8 @@ impl Site {
         secret("tsd/secrets/allowed_signers", &format!("gdx-login namespaces=\"tsd-import\" {public}\n"))?;
         for role in [Role::Nsc, Role::Tsd] {
             let mine = options.more_of.iter().filter(|(r, _)| *r == role).map(|(_, text)| text.as_str());
-            let more: String = std::iter::once(options.more.as_str()).chain(mine).collect::<Vec<_>>().join("\n");
+            let more: String =
+                std::iter::once(options.more.as_str()).chain(mine).collect::<Vec<_>>().join("\n");
             let text = self.conf_text(role, &options.lims) + &more;
             fs::write_durably(&self.conf(role), text.as_bytes()).map_err(said("write a configuration"))?;
         }
@@ -233,8 +252,9 @@ store.header_files.token = "{dir}/{role}/secrets/token"
 "#
         );
         match role {
-            Role::Nsc => text += &format!(
-                r#"lims.base = "{base}"
+            Role::Nsc => {
+                text += &format!(
+                    r#"lims.base = "{base}"
 lims.user = "{}"
 lims.password_file = "{dir}/nsc/secrets/lims"
 lims.interval = "1 s"
@@ -247,10 +267,21 @@ delivery.root = "{dir}/nsc/delivery"
 transfer.root = "{dir}/nsc/transfer"
 transfer.scan = "1 s"
 signing.key_file = "{dir}/nsc/secrets/signing-key"
-"#, lims.user, lims.protocol, lims.export_step, lims.export_step_name),
+"#,
+                    lims.user, lims.protocol, lims.export_step, lims.export_step_name
+                )
+            }
             Role::Tsd => {
-                text += &format!("watch.interval = \"1 s\"\nsigners.allowed_file = \"{dir}/tsd/secrets/allowed_signers\"\ndisk.floor = \"64 MiB\"\n");
-                for (kind, ready) in [("samples", true), ("analyses", true), ("ella-incoming", true), ("analyses-results/singles", false), ("analyses-results/trios", false)] {
+                text += &format!(
+                    "watch.interval = \"1 s\"\nsigners.allowed_file = \"{dir}/tsd/secrets/allowed_signers\"\ndisk.floor = \"64 MiB\"\n"
+                );
+                for (kind, ready) in [
+                    ("samples", true),
+                    ("analyses", true),
+                    ("ella-incoming", true),
+                    ("analyses-results/singles", false),
+                    ("analyses-results/trios", false),
+                ] {
                     let place = self.landing(kind);
                     text += &format!(
                         "landing.\"{kind}\" = {{ destination = \"{}\", ready = {ready}, dir_mode = \"2770\", file_mode = \"0660\" }}\n",
@@ -270,16 +301,21 @@ signing.key_file = "{dir}/nsc/secrets/signing-key"
         let stem = format!("{sheet_id}_S{n}_L{lane:03}");
         match &order.reads {
             Reads::Made(bytes) => {
-                drop(reads::write_pair(&self.delivery(), &stem, FLOWCELL, lane, *bytes, u64::from(n)).map_err(said("make reads"))?);
+                drop(
+                    reads::write_pair(&self.delivery(), &stem, FLOWCELL, lane, *bytes, u64::from(n))
+                        .map_err(said("make reads"))?,
+                );
             }
             Reads::Real(r1, r2) => {
                 for (from, end) in [(r1, "R1"), (r2, "R2")] {
                     let to = self.delivery().join(format!("{stem}_{end}_001.fastq.gz"));
-                    let _bytes = std::fs::copy(from, to).map_err(|e| format!("could not take {}: {e}", from.display()))?;
+                    let _bytes = std::fs::copy(from, to)
+                        .map_err(|e| format!("could not take {}: {e}", from.display()))?;
                 }
             }
         }
-        let mut udfs = vec![Udf::string("Gene panel Diag", "Nett_v01"), Udf::string("Kit version Diag", "wgs")];
+        let mut udfs =
+            vec![Udf::string("Gene panel Diag", "Nett_v01"), Udf::string("Kit version Diag", "wgs")];
         if order.priority != Priority::Normal {
             udfs.push(Udf::string("Priority Diag", order.priority.as_str()));
         }
@@ -288,7 +324,13 @@ signing.key_file = "{dir}/nsc/secrets/signing-key"
             udfs.push(Udf::string("Family number Diag", number));
             udfs.push(Udf::string("Relation Diag", relation));
         }
-        let stats = Stats { reads: 1_200_000 + u64::from(n), q30_bases_pct: 92.4, mean_qual_score: Some(38.21), perfect_index_reads_pct: 97.9, one_mismatch_index_pct: 2.1 };
+        let stats = Stats {
+            reads: 1_200_000 + u64::from(n),
+            q30_bases_pct: 92.4,
+            mean_qual_score: Some(38.21),
+            perfect_index_reads_pct: 97.9,
+            one_mismatch_index_pct: 2.1,
+        };
         let data = NewData {
             run: self.run.clone(),
             lane,
@@ -301,7 +343,12 @@ signing.key_file = "{dir}/nsc/secrets/signing-key"
             stats: Some(stats),
             udfs: Vec::new(),
         };
-        let sample = NewSample { name: format!("{}-Nett-KIT-wgs", order.dna), project: self.project.clone(), udfs, data: vec![data] };
+        let sample = NewSample {
+            name: format!("{}-Nett-KIT-wgs", order.dna),
+            project: self.project.clone(),
+            udfs,
+            data: vec![data],
+        };
         self.lims.add_sample(sample).map_err(said("tell the LIMS"))
     }
 
@@ -327,7 +374,13 @@ signing.key_file = "{dir}/nsc/secrets/signing-key"
     }
 
     /// A package that another pipeline drops into the transfer tree: files first, the marker last.
-    pub fn drop_in(&self, kind: &str, name: &str, priority: Priority, files: &[(&str, Vec<u8>)]) -> Result<PathBuf, String> {
+    pub fn drop_in(
+        &self,
+        kind: &str,
+        name: &str,
+        priority: Priority,
+        files: &[(&str, Vec<u8>)],
+    ) -> Result<PathBuf, String> {
         let place = self.dir.join("nsc/transfer/production").join(priority.as_str()).join(kind).join(name);
         for (file, bytes) in files {
             let path = place.join(file);
@@ -341,7 +394,8 @@ signing.key_file = "{dir}/nsc/secrets/signing-key"
 
 fn write_token(store: &Store, paths: &[PathBuf; 2]) -> Result<(), String> {
     for path in paths {
-        fs::write_volatile(path, format!("{}\n", store.issue_token()).as_bytes()).map_err(said("write a token"))?;
+        fs::write_volatile(path, format!("{}\n", store.issue_token()).as_bytes())
+            .map_err(said("write a token"))?;
     }
     Ok(())
 }

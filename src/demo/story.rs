@@ -23,7 +23,10 @@ struct Plan {
 /// Runs the demonstration from beginning to end.
 pub async fn tell(options: &Options) -> Result<(), String> {
     if std::fs::read_dir(&options.dir).is_ok_and(|mut d| d.next().is_some()) {
-        return Err(format!("{} is not empty; name another place with --dir, or remove it", options.dir.display()));
+        return Err(format!(
+            "{} is not empty; name another place with --dir, or remove it",
+            options.dir.display()
+        ));
     }
     say(&format!("making a site in {} …", options.dir.display()));
     let mut site = Site::open(&options.dir, &SiteOptions::default()).await?;
@@ -34,7 +37,11 @@ pub async fn tell(options: &Options) -> Result<(), String> {
     let mut daemons = Vec::new();
     for role in [Role::Nsc, Role::Tsd] {
         let daemon = Daemon::start(&program, role, &site.conf(role), &[], &[])?;
-        say(&format!("started  run --role {role} --config {}  (process {})", site.conf(role).display(), daemon.pid().unwrap_or(0)));
+        say(&format!(
+            "started  run --role {role} --config {}  (process {})",
+            site.conf(role).display(),
+            daemon.pid().unwrap_or(0)
+        ));
         daemons.push((role, daemon));
     }
     let mut progress = Progress::new();
@@ -58,7 +65,11 @@ pub async fn tell(options: &Options) -> Result<(), String> {
     let bytes: u64 = views.values().filter(|v| v.there == Some(State::Ready)).map(|v| v.bytes).sum();
     let ready = views.values().filter(|v| v.there == Some(State::Ready)).count();
     say("");
-    say(&format!("{ready} packages ({}) are in place, each byte read back and compared, in {:.1} s", size(bytes), took.as_secs_f64()));
+    say(&format!(
+        "{ready} packages ({}) are in place, each byte read back and compared, in {:.1} s",
+        size(bytes),
+        took.as_secs_f64()
+    ));
     for (id, view) in views.iter().filter(|(_, v)| v.stopped.is_some()) {
         say(&format!("stopped as it should be: {id}\n    {}", view.stopped.as_deref().unwrap_or_default()));
     }
@@ -70,7 +81,10 @@ pub async fn tell(options: &Options) -> Result<(), String> {
     for (role, daemon) in daemons {
         let status = daemon.stop(Duration::from_secs(60)).await?;
         if !status.success() {
-            return Err(format!("role {role} ended with {status}; see {}", site.dir.join(role.as_str()).join("log").display()));
+            return Err(format!(
+                "role {role} ended with {status}; see {}",
+                site.dir.join(role.as_str()).join("log").display()
+            ));
         }
     }
     if missing.is_empty() {
@@ -112,7 +126,8 @@ fn deliver(site: &mut Site, options: &Options) -> Result<Plan, String> {
     let last = options.samples - 1;
     for n in 0..options.samples {
         let dna = format!("HG{:08}", 10_000_001 + n);
-        let family = ["proband", "father", "mother"].get(n as usize).map(|relation| ("F1001".to_owned(), *relation));
+        let family =
+            ["proband", "father", "mother"].get(n as usize).map(|relation| ("F1001".to_owned(), *relation));
         let priority = Priority::ALL[(n % 3) as usize];
         let priority = if family.is_some() { Priority::High } else { priority };
         let size = options.size.as_u64().max(1 << 10);
@@ -133,8 +148,12 @@ fn deliver(site: &mut Site, options: &Options) -> Result<Plan, String> {
     }
     drop_results(site, &mut plan)?;
     let each = size(options.size.as_u64());
-    let reads = if real.is_some() { "real reads".to_owned() } else { format!("2 × about {each} of reads each") };
-    say(&format!("{} samples are queued in the LIMS ({reads}); another pipeline dropped 2 packages of results", options.samples));
+    let reads =
+        if real.is_some() { "real reads".to_owned() } else { format!("2 × about {each} of reads each") };
+    say(&format!(
+        "{} samples are queued in the LIMS ({reads}); another pipeline dropped 2 packages of results",
+        options.samples
+    ));
     Ok(plan)
 }
 
@@ -178,7 +197,8 @@ impl Plan {
             }
         }
         // The LIMS must have heard of it: one sample is queued again, all other steps are completed.
-        let open = site.lims.steps().into_iter().filter(|s| s.state != super::lims::StepState::Completed).count();
+        let open =
+            site.lims.steps().into_iter().filter(|s| s.state != super::lims::StepState::Completed).count();
         if open > 0 {
             missing.push(format!("{open} LIMS step(s) are still open"));
         }

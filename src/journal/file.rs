@@ -40,7 +40,9 @@ pub enum JournalError {
         why: String,
     },
     /// Written by a newer program.
-    #[error("line {line} of {path} has format version {found}; this program knows {VERSION}: install the newer release")]
+    #[error(
+        "line {line} of {path} has format version {found}; this program knows {VERSION}: install the newer release"
+    )]
     Version {
         /// The journal.
         path: PathBuf,
@@ -115,7 +117,9 @@ fn scan(path: &Path, each: &mut dyn FnMut(Line)) -> Result<(Tail, ReadReport), J
                 report.whole += n as u64;
                 each(parsed);
             }
-            Err(Wrong::Version(found)) => return Err(JournalError::Version { path: path.to_owned(), line, found }),
+            Err(Wrong::Version(found)) => {
+                return Err(JournalError::Version { path: path.to_owned(), line, found });
+            }
             Err(Wrong::Chain(why)) => return Err(JournalError::Damaged { path: path.to_owned(), line, why }),
             Err(Wrong::Torn(why)) => {
                 report.torn = n as u64;
@@ -173,7 +177,10 @@ impl Appender {
         if report.torn > 0 {
             keep_torn(&path, report.whole)?;
             file.set_len(report.whole).map_err(FsError::at("cut the torn end of", &path))?;
-            tracing::warn!(bytes = report.torn, "a torn last line was cut off the journal and kept beside it");
+            tracing::warn!(
+                bytes = report.torn,
+                "a torn last line was cut off the journal and kept beside it"
+            );
         }
         file.sync_all().map_err(FsError::at("fsync", &path))?;
         fs::sync_dir(dir)?;
@@ -185,7 +192,8 @@ impl Appender {
         if let Some(why) = &self.broken {
             return Err(JournalError::Broken(why.clone()));
         }
-        let (mut lines, mut bytes, mut tail) = (Vec::with_capacity(events.len()), Vec::new(), self.tail.clone());
+        let (mut lines, mut bytes, mut tail) =
+            (Vec::with_capacity(events.len()), Vec::new(), self.tail.clone());
         for (at, event) in events {
             let line = Line { v: VERSION, seq: tail.seq + 1, at, prev: tail.hash.clone(), event };
             let text = serde_json::to_vec(&line).expect("events are plain data and always serialise");
@@ -284,7 +292,8 @@ mod tests {
         let dir = journal(3);
         let path = dir.path().join(FILE);
         let text = std::fs::read_to_string(&path).unwrap();
-        let without: String = text.lines().enumerate().filter(|(n, _)| *n != 1).map(|(_, l)| format!("{l}\n")).collect();
+        let without: String =
+            text.lines().enumerate().filter(|(n, _)| *n != 1).map(|(_, l)| format!("{l}\n")).collect();
         std::fs::File::create(&path).unwrap().write_all(without.as_bytes()).unwrap();
         assert!(reopen(dir.path()).unwrap_err().to_string().contains("line 2"));
     }

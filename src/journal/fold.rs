@@ -85,8 +85,13 @@ impl Fold {
                 for draft in &order.packages {
                     self.found(draft, &order.id, at);
                 }
-                let row =
-                    OrderRow { order: (**order).clone(), phase: Phase::Ordered, since: at, step: None, detail: None };
+                let row = OrderRow {
+                    order: (**order).clone(),
+                    phase: Phase::Ordered,
+                    since: at,
+                    step: None,
+                    detail: None,
+                };
                 drop(self.orders.insert(order.id.clone(), row));
             }
             Event::Claim { order, phase, step, detail } => {
@@ -109,7 +114,8 @@ impl Fold {
                 drop(self.committing.insert(package.clone(), commit.clone()));
             }
             Event::Started { .. } => self.started = Some(at),
-            Event::Stopped { .. } | Event::Incident(_) | Event::Degraded { .. } | Event::Recovered { .. } => {}
+            Event::Stopped { .. } | Event::Incident(_) | Event::Degraded { .. } | Event::Recovered { .. } => {
+            }
         }
     }
 

@@ -65,7 +65,8 @@ impl Owner {
     pub fn acquire(dir: &Path, me: &Holder, take_over: bool) -> Result<Self, OwnerError> {
         fs::create_dir(dir)?;
         let path = dir.join(FILE);
-        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o640).open(&path);
+        let opened =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o640).open(&path);
         let mut file = opened.map_err(FsError::at("open", &path))?;
         let locked = file.try_lock();
         let mut text = String::new();
@@ -74,7 +75,13 @@ impl Owner {
         match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let unknown = || Holder { host: "unknown".into(), pid: 0, boot: String::new(), role: "unknown".into(), since: me.since };
+                let unknown = || Holder {
+                    host: "unknown".into(),
+                    pid: 0,
+                    boot: String::new(),
+                    role: "unknown".into(),
+                    since: me.since,
+                };
                 let holder = Box::new(holder.unwrap_or_else(unknown));
                 return Err(OwnerError::Held { dir: dir.to_owned(), holder });
             }
@@ -141,7 +148,11 @@ mod tests {
     #[test]
     fn a_foreign_name_left_behind_needs_a_person() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write_durably(&dir.path().join(FILE), serde_json::to_string(&holder("p22-hpc-02")).unwrap().as_bytes()).unwrap();
+        fs::write_durably(
+            &dir.path().join(FILE),
+            serde_json::to_string(&holder("p22-hpc-02")).unwrap().as_bytes(),
+        )
+        .unwrap();
         let refused = Owner::acquire(dir.path(), &holder("p22-hpc-03"), false).unwrap_err().to_string();
         assert!(refused.contains("p22-hpc-02") && refused.contains("--take-over"), "{refused}");
         drop(Owner::acquire(dir.path(), &holder("p22-hpc-03"), true).unwrap());

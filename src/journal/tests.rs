@@ -25,7 +25,8 @@ async fn of_many_movers_one_wins() {
             journal.step(&id(1), Some(State::Seen), State::Copying, "t", Facts::default()).await.unwrap()
         })
     });
-    let won = futures_util::future::join_all(tries).await.into_iter().filter(|w| *w.as_ref().unwrap()).count();
+    let won =
+        futures_util::future::join_all(tries).await.into_iter().filter(|w| *w.as_ref().unwrap()).count();
     assert_eq!(won, 1);
     let mut lines = 0;
     read(dir.path(), |_| lines += 1).unwrap();
@@ -36,7 +37,8 @@ async fn of_many_movers_one_wins() {
 async fn an_illegal_move_is_refused_and_not_written() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _owner) = open(dir.path());
-    let refused = journal.step(&id(1), Some(State::Seen), State::Ready, "t", Facts::default()).await.unwrap_err();
+    let refused =
+        journal.step(&id(1), Some(State::Seen), State::Ready, "t", Facts::default()).await.unwrap_err();
     assert!(refused.to_string().contains("may not go from seen to ready"), "{refused}");
     assert_eq!(journal.view().lines, 0);
 }
@@ -67,7 +69,13 @@ async fn a_failed_package_waits_for_its_time_and_progress_clears_its_failures() 
     let (journal, _owner) = open(dir.path());
     journal.step(&id(1), None, State::Seen, "t", Facts::default()).await.unwrap();
     let later = clock::now() + std::time::Duration::from_secs(60);
-    let failed = Event::Failed { package: id(1), by: "copier".into(), failures: 2, error: "e".into(), retry_at: later };
+    let failed = Event::Failed {
+        package: id(1),
+        by: "copier".into(),
+        failures: 2,
+        error: "e".into(),
+        retry_at: later,
+    };
     journal.record(failed).await.unwrap();
     assert!(journal.view().inbox(&[State::Seen], clock::now()).is_empty());
     assert_eq!(journal.view().inbox(&[State::Seen], later).len(), 1);

@@ -93,7 +93,9 @@ impl Exporter {
         let queue = self.queue().await?;
         let queued: BTreeSet<&LimsId> = queue.items.iter().map(|item| &item.id).collect();
         if let Some(gone) = artifacts.iter().find(|a| !queued.contains(a)) {
-            return Err(Blame::again(format!("{gone} is not in the queue any more: withdrawn, or taken by somebody")));
+            return Err(Blame::again(format!(
+                "{gone} is not in the queue any more: withdrawn, or taken by somebody"
+            )));
         }
         let nameless = || Failure::Outage("the queue does not say which step it belongs to".into());
         let uri = queue.protocol_step_uri.ok_or_else(nameless)?;

@@ -39,7 +39,8 @@ impl Ledger {
         };
         let entries = text.lines().filter_map(|line| serde_json::from_str::<Entry>(line).ok());
         let sent = entries.map(|e| (e.file, (e.source, e.digests))).collect();
-        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(FsError::at("open", &path))?;
+        let file =
+            OpenOptions::new().create(true).append(true).open(&path).map_err(FsError::at("open", &path))?;
         let ledger = Self { path, file: Mutex::new(file), sent };
         if !text.is_empty() && !text.ends_with('\n') {
             ledger.write(b"\n")?; // ends a torn line, so that the next one is whole

@@ -11,8 +11,8 @@ use serde_json::{Number, Value, json};
 use crate::clarity::{Project, Sample, Udfs};
 use crate::conf::LimsConf;
 use crate::package::{
-    Analysis, Content, Draft, Fastq, Kind, Md5Hex, Member, Name, Order, OrderId, PackageId, Params, Pedigree, Priority,
-    Read, RelPath, SampleDoc, Stats,
+    Analysis, Content, Draft, Fastq, Kind, Md5Hex, Member, Name, Order, OrderId, PackageId, Params, Pedigree,
+    Priority, Read, RelPath, SampleDoc, Stats,
 };
 
 /// One demultiplexing output of a sample, with what was found out about it.
@@ -83,7 +83,8 @@ impl RunId {
 
     /// Where the run's FASTQ of a project is delivered.
     pub fn delivery(&self, root: &Path, project: &str) -> PathBuf {
-        root.join(format!("{}_{}.{}.Project_{project}", self.short_date, self.serial, self.side)).join("fastq")
+        root.join(format!("{}_{}.{}.Project_{project}", self.short_date, self.serial, self.side))
+            .join("fastq")
     }
 }
 
@@ -132,6 +133,13 @@ pub fn priority(conf: &LimsConf, sample: &Sample) -> Result<Priority, NotYet> {
     known.ok_or_else(|| format!("field {name:?} says {word:?}, which is not in lims.priorities"))
 }
 
+/// What the package of a sample is called: project and DNA id. Checked before anything else, because it comes from outside.
+pub fn package_name(sample: &Sample, project: &Project) -> Result<Name, NotYet> {
+    let sample = sample.name.as_deref().ok_or("the sample has no name in the LIMS")?;
+    let project = project.name.as_deref().ok_or("the project has no name in the LIMS")?;
+    format!("{project}-{}", dna_id(sample)).parse().map_err(|e| format!("no package name: {e}"))
+}
+
 /// The sample package of a queued sample.
 pub fn draft_sample(
     conf: &LimsConf,
@@ -142,8 +150,7 @@ pub fn draft_sample(
 ) -> Result<Draft, NotYet> {
     let sample_name = queued.sample.name.as_deref().ok_or("the sample has no name in the LIMS")?;
     let project = queued.project.name.as_deref().ok_or("the project has no name in the LIMS")?;
-    let dna = dna_id(sample_name);
-    let name: Name = format!("{project}-{dna}").parse().map_err(|e| format!("no package name: {e}"))?;
+    let (dna, name) = (dna_id(sample_name), package_name(&queued.sample, &queued.project)?);
     let first = queued.outputs.first().ok_or("the LIMS has no demultiplexing output of it")?;
     let run = RunId::parse(&first.run_id)?;
     let mut files = Vec::new();
@@ -167,7 +174,7 @@ pub fn draft_sample(
         flowcell_id: run.flowcell,
         flowcell: run.side,
         lane: first.lane,
-        index: first.label.clone(),
+        index: first.label.as_deref().map(index_of),
         capturekit: kit.ok_or_else(|| format!("field {:?} is not set", field(conf, "kit")))?.to_owned(),
         taqman: None,
         stats: stats(conf, &queued.outputs),
@@ -177,6 +184,13 @@ pub fn draft_sample(
     };
     let id = PackageId::first(kind("samples"), name);
     Ok(Draft { id, priority, after: Vec::new(), content: Content::Sample { doc: Box::new(doc), files } })
+}
+
+/// The bases of a reagent label such as `BC04 (TTCGGATT-CCTATCGT)`; the label itself where it shows none.
+fn index_of(label: &str) -> String {
+    let inner =
+        label.rsplit_once('(').and_then(|(_, rest)| rest.split_once(')')).map(|(bases, _)| bases.trim());
+    inner.filter(|bases| !bases.is_empty()).unwrap_or(label).to_owned()
 }
 
 fn kind(word: &str) -> Kind {
@@ -218,9 +232,12 @@ fn files_of(
     };
     let (sheet_id, position) = (must("sheet_id")?, must("sheet_position")?);
     if !sheet_id.split('_').any(|part| part == dna) {
-        return Err(format!("the sample sheet calls it {sheet_id:?}, the LIMS {sample_name:?}: compare the two"));
+        return Err(format!(
+            "the sample sheet calls it {sheet_id:?}, the LIMS {sample_name:?}: compare the two"
+        ));
     }
-    let passes: u32 = must("read_passes")?.parse().map_err(|_| format!("{:?} is no number", field(conf, "read_passes")))?;
+    let passes: u32 =
+        must("read_passes")?.parse().map_err(|_| format!("{:?} is no number", field(conf, "read_passes")))?;
     let ora = text(&output.udfs, field(conf, "ora")).is_some_and(|t| t.eq_ignore_ascii_case("true"));
     let ending = if ora { "ora" } else { "gz" };
     let dir = RunId::parse(&output.run_id)?.delivery(delivery_root, project);
@@ -230,7 +247,10 @@ fn files_of(
     let mut files = Vec::new();
     for n in 1..=passes {
         let from = format!("{sheet_id}_S{position}_L{:03}_R{n}_001.fastq.{ending}", output.lane);
-        let size = *delivery.sizes.get(&from).ok_or_else(|| format!("{} is not there", dir.join(&from).display()))?;
+        let size = *delivery
+            .sizes
+            .get(&from)
+            .ok_or_else(|| format!("{} is not there", dir.join(&from).display()))?;
         let unsummed = || format!("{from} is not in {}", dir.join("md5sum.txt").display());
         let md5 = delivery.md5.get(&from).ok_or_else(unsummed)?.clone();
         let to = format!("{sample_name}_S{position}{lane_part}_R{n}_001.fastq.{ending}");
@@ -242,7 +262,11 @@ fn files_of(
 
 /// An order of a single sample.
 pub fn single(queued: &Queued, draft: Draft) -> Order {
-    Order { id: OrderId(queued.artifact.clone()), artifacts: vec![queued.artifact.clone()], packages: vec![draft] }
+    Order {
+        id: OrderId(queued.artifact.clone()),
+        artifacts: vec![queued.artifact.clone()],
+        packages: vec![draft],
+    }
 }
 
 /// The three of a family, in the order proband, father, mother, each with its package.
@@ -252,7 +276,8 @@ pub type Trio<'a> = [(&'a Queued, Draft); 3];
 pub fn trio(conf: &LimsConf, members: Trio<'_>) -> Result<Order, NotYet> {
     let [proband, father, mother] = &members;
     let of = |m: &(&Queued, Draft)| Member { sample: m.1.id.name.clone() };
-    let name: Name = format!("{}-TRIO", proband.1.id.name).parse().map_err(|e| format!("no analysis name: {e}"))?;
+    let name: Name =
+        format!("{}-TRIO", proband.1.id.name).parse().map_err(|e| format!("no analysis name: {e}"))?;
     let priority = members.iter().map(|m| m.1.priority).max().unwrap_or_default();
     let ella = match priority {
         Priority::Urgent => "3",
@@ -276,10 +301,13 @@ pub fn trio(conf: &LimsConf, members: Trio<'_>) -> Result<Order, NotYet> {
     let id = PackageId::first(kind("analyses"), name);
     let after = members.iter().map(|m| m.1.id.clone()).collect();
     let artifacts: Vec<String> = members.iter().map(|m| m.0.artifact.clone()).collect();
-    let mut packages: Vec<Draft> = members.into_iter().map(|(_, mut draft)| {
-        draft.priority = priority; // the analysis waits for the slowest of the three
-        draft
-    }).collect();
+    let mut packages: Vec<Draft> = members
+        .into_iter()
+        .map(|(_, mut draft)| {
+            draft.priority = priority; // the analysis waits for the slowest of the three
+            draft
+        })
+        .collect();
     packages.push(Draft { id, priority, after, content: Content::Analysis { doc: Box::new(doc) } });
     Ok(Order { id: OrderId(artifacts[0].clone()), artifacts, packages })
 }
@@ -308,3 +336,6 @@ pub fn summary(order: &Order) -> Value {
     json!(order.packages.iter().map(|d| d.id.to_string()).collect::<Vec<_>>())
 }
 
+#[cfg(test)]
+#[path = "order_tests.rs"]
+mod tests;

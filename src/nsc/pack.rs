@@ -60,7 +60,10 @@ fn link(file: &Fastq, to: &Path) -> Result<(), Failure> {
     match std::fs::hard_link(&file.from, to) {
         Ok(()) => {}
         Err(e) if e.kind() == ErrorKind::NotFound => {
-            return Err(Blame::stop(Reason::FileMissing, format!("{} is gone from the delivery", file.from.display())));
+            return Err(Blame::stop(
+                Reason::FileMissing,
+                format!("{} is gone from the delivery", file.from.display()),
+            ));
         }
         Err(e) if e.kind() == ErrorKind::CrossesDevices => {
             tracing::warn!(from = %file.from.display(), "copied, not linked: the delivery is on another file system");
@@ -71,7 +74,10 @@ fn link(file: &Fastq, to: &Path) -> Result<(), Failure> {
     let size = Fingerprint::of(to)?.size;
     if size != file.size {
         let (name, then) = (file.from.display(), file.size);
-        return Err(Blame::stop(Reason::SizeMismatch, format!("{name} has {size} bytes, it had {then} when it was ordered")));
+        return Err(Blame::stop(
+            Reason::SizeMismatch,
+            format!("{name} has {size} bytes, it had {then} when it was ordered"),
+        ));
     }
     Ok(())
 }
@@ -82,8 +88,10 @@ fn copy(from: &Path, to: &Path) -> Result<(), FsError> {
 }
 
 fn is_ours(place: &Path, document: &str, text: &str, files: &[Fastq]) -> bool {
-    let same_size = |f: &Fastq| Fingerprint::of(&place.join(f.to.as_str())).is_ok_and(|found| found.size == f.size);
-    std::fs::read(place.join(document)).is_ok_and(|found| found == text.as_bytes()) && files.iter().all(same_size)
+    let same_size =
+        |f: &Fastq| Fingerprint::of(&place.join(f.to.as_str())).is_ok_and(|found| found.size == f.size);
+    std::fs::read(place.join(document)).is_ok_and(|found| found == text.as_bytes())
+        && files.iter().all(same_size)
 }
 
 #[cfg(test)]
@@ -96,7 +104,13 @@ mod tests {
 
     fn tree(root: &Path) -> Tree {
         let kinds = ["samples", "analyses"].map(|k| k.parse().unwrap()).to_vec();
-        let conf = TransferConf { root: root.to_owned(), kinds, complete_marker: "COMPLETE".into(), settle: None, scan: Duration::from_secs(1) };
+        let conf = TransferConf {
+            root: root.to_owned(),
+            kinds,
+            complete_marker: "COMPLETE".into(),
+            settle: None,
+            scan: Duration::from_secs(1),
+        };
         let tree = Tree::new(&conf);
         tree.prepare().unwrap();
         tree
@@ -121,7 +135,10 @@ mod tests {
         assert_eq!(built.files, 2);
         let place = root.path().join("production/urgent/samples/Diag-1-HG1");
         let ino = |p: &Path| std::fs::metadata(p).unwrap().ino();
-        assert_eq!(ino(&place.join("HG1_S1_R1_001.fastq.gz")), ino(&root.path().join("delivered_R1_001.fastq.gz")));
+        assert_eq!(
+            ino(&place.join("HG1_S1_R1_001.fastq.gz")),
+            ino(&root.path().join("delivered_R1_001.fastq.gz"))
+        );
         assert!(place.join("Diag-1-HG1.sample").is_file() && place.join("COMPLETE").is_file());
         assert_eq!(build(&tree, &draft).unwrap(), built);
         assert!(!tree.packing(&draft.id).exists());
@@ -160,8 +177,21 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let tree = tree(root.path());
         let params = Params { genepanel: None, pedigree: None, more: serde_json::Map::new() };
-        let doc = Analysis { name: "a-TRIO".parse().unwrap(), kind: None, samples: vec![], priority: "1".into(), params, date_analysis_requested: None, more: serde_json::Map::new() };
-        let draft = Draft { id: "analyses/a-TRIO/r1".parse().unwrap(), priority: Priority::Normal, after: vec![], content: Content::Analysis { doc: Box::new(doc) } };
+        let doc = Analysis {
+            name: "a-TRIO".parse().unwrap(),
+            kind: None,
+            samples: vec![],
+            priority: "1".into(),
+            params,
+            date_analysis_requested: None,
+            more: serde_json::Map::new(),
+        };
+        let draft = Draft {
+            id: "analyses/a-TRIO/r1".parse().unwrap(),
+            priority: Priority::Normal,
+            after: vec![],
+            content: Content::Analysis { doc: Box::new(doc) },
+        };
         assert_eq!(build(&tree, &draft).unwrap().files, 1);
         assert!(root.path().join("production/normal/analyses/a-TRIO/a-TRIO.analysis").is_file());
     }

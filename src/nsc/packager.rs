@@ -84,16 +84,20 @@ fn outcome(fold: &Fold, row: &OrderRow) -> Outcome {
 fn next(fold: &Fold, row: &OrderRow) -> Option<Unit> {
     let id = &row.order.id;
     let unclaimed = |d: &crate::package::Draft| fold.package(&d.id).is_some_and(|p| p.state == State::Found);
-    let due = row.order.packages.iter().all(|d| {
-        fold.package(&d.id).and_then(|p| p.retry_at).is_none_or(|at| at <= clock::now())
-    });
+    let due = row
+        .order
+        .packages
+        .iter()
+        .all(|d| fold.package(&d.id).and_then(|p| p.retry_at).is_none_or(|at| at <= clock::now()));
     match (row.phase, outcome(fold, row)) {
         _ if !due => None,
         (Phase::Ordered | Phase::Intent, Outcome::Underway) => Some(Unit::Claim(id.clone())),
         (Phase::Opened, _) if row.order.packages.iter().any(unclaimed) => Some(Unit::Claim(id.clone())),
         (Phase::Intent, _) => Some(Unit::Settle(id.clone())),
         (Phase::Opened | Phase::Review, Outcome::AllDelivered) => Some(Unit::Settle(id.clone())),
-        (Phase::Opened, Outcome::NothingDelivered | Outcome::PartlyDelivered) => Some(Unit::Settle(id.clone())),
+        (Phase::Opened, Outcome::NothingDelivered | Outcome::PartlyDelivered) => {
+            Some(Unit::Settle(id.clone()))
+        }
         _ => None,
     }
 }
@@ -192,7 +196,13 @@ impl Packing {
         self.journal.view().order(id).cloned()
     }
 
-    async fn say(&self, order: &OrderId, phase: Phase, step: Option<&LimsId>, detail: Option<String>) -> Result<(), Failure> {
+    async fn say(
+        &self,
+        order: &OrderId,
+        phase: Phase,
+        step: Option<&LimsId>,
+        detail: Option<String>,
+    ) -> Result<(), Failure> {
         tracing::info!(%order, %phase, step = step.map(|s| s.as_str()), detail, "order");
         let event = Event::Claim { order: order.clone(), phase, step: step.map(ToString::to_string), detail };
         Ok(self.journal.record(event).await?)
@@ -223,7 +233,10 @@ impl Packing {
             self.say(id, Phase::Opened, Some(&step), None).await?;
         }
         for draft in &row.order.packages {
-            let _moved = self.journal.step(&draft.id, Some(State::Found), State::Claimed, NAME, Facts::default()).await?;
+            let _moved = self
+                .journal
+                .step(&draft.id, Some(State::Found), State::Claimed, NAME, Facts::default())
+                .await?;
         }
         Ok(())
     }
@@ -235,7 +248,12 @@ impl Packing {
         let (tree, priority) = (self.tree.clone(), draft.priority);
         let built = self.pool.run(move || pack::build(&tree, &draft)).await??;
         let place = self.tree.waiting(id, priority).display().to_string();
-        let facts = Facts { files: Some(built.files), bytes: Some(built.bytes), place: Some(place), ..Facts::default() };
+        let facts = Facts {
+            files: Some(built.files),
+            bytes: Some(built.bytes),
+            place: Some(place),
+            ..Facts::default()
+        };
         let _moved = self.journal.step(id, Some(State::Claimed), State::Packed, NAME, facts).await?;
         Ok(())
     }
@@ -251,12 +269,24 @@ impl Packing {
         let step = match (&row.step, row.phase) {
             (Some(step), _) => lims_ids(std::slice::from_ref(step))?.remove(0),
             // Stopped between the intent and the answer: the step may or may not exist.
-            (None, Phase::Intent) => match self.exporter.find_claim(&lims_ids(&row.order.artifacts)?).await? {
-                Found::Step(step) => step,
-                Found::Queued => return self.say(id, Phase::Withdrawn, None, Some("the step was never opened".into())).await,
-                Found::Lost => return self.say(id, Phase::Review, None, Some("its step cannot be found".into())).await,
-            },
-            (None, _) => return self.say(id, Phase::Review, None, Some("the order has no step".into())).await,
+            (None, Phase::Intent) => {
+                match self.exporter.find_claim(&lims_ids(&row.order.artifacts)?).await? {
+                    Found::Step(step) => step,
+                    Found::Queued => {
+                        return self
+                            .say(id, Phase::Withdrawn, None, Some("the step was never opened".into()))
+                            .await;
+                    }
+                    Found::Lost => {
+                        return self
+                            .say(id, Phase::Review, None, Some("its step cannot be found".into()))
+                            .await;
+                    }
+                }
+            }
+            (None, _) => {
+                return self.say(id, Phase::Review, None, Some("the order has no step".into())).await;
+            }
         };
         match outcome {
             Outcome::Underway => Ok(()),
@@ -268,12 +298,14 @@ impl Packing {
                 if self.exporter.is_open(&step).await? {
                     self.exporter.withdraw(&step).await?;
                 }
-                let detail = "nothing was delivered; the step is deleted and the samples are in the queue again";
+                let detail =
+                    "nothing was delivered; the step is deleted and the samples are in the queue again";
                 self.say(id, Phase::Withdrawn, Some(&step), Some(detail.into())).await
             }
             Outcome::PartlyDelivered => {
                 tracing::error!(order = %id, %step, "delivered in part: the LIMS step stays open until a person has decided about the rest");
-                let detail = "delivered in part; the step stays open until the rest is delivered or a person decides";
+                let detail =
+                    "delivered in part; the step stays open until the rest is delivered or a person decides";
                 self.say(id, Phase::Review, Some(&step), Some(detail.into())).await
             }
         }
@@ -283,13 +315,17 @@ impl Packing {
     async fn look(&self) -> Result<(), Failure> {
         let packed: Vec<(PackageId, crate::package::Priority)> = {
             let view = self.journal.view();
-            view.packages().filter(|r| r.state == State::Packed && r.order.is_some()).map(|r| (r.id.clone(), r.priority)).collect()
+            view.packages()
+                .filter(|r| r.state == State::Packed && r.order.is_some())
+                .map(|r| (r.id.clone(), r.priority))
+                .collect()
         };
         for (id, priority) in packed {
             let rest = self.tree.transferred(&id, priority);
             if rest.is_dir() && !self.tree.waiting(&id, priority).exists() {
                 let facts = Facts { place: Some(rest.display().to_string()), ..Facts::default() };
-                let _moved = self.journal.step(&id, Some(State::Packed), State::Transferred, NAME, facts).await?;
+                let _moved =
+                    self.journal.step(&id, Some(State::Packed), State::Transferred, NAME, facts).await?;
             }
         }
         Ok(())

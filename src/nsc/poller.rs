@@ -61,7 +61,8 @@ impl Work for Poller {
 
     fn perform(&self, _: Round, meter: Meter) -> LocalBoxFuture<'static, Result<(), Failure>> {
         self.next.set(Instant::now() + self.interval);
-        let (exporter, journal, waiting) = (self.exporter.clone(), self.journal.clone(), self.waiting.clone());
+        let (exporter, journal, waiting) =
+            (self.exporter.clone(), self.journal.clone(), self.waiting.clone());
         async move {
             let (artifacts, packages) = known(&journal);
             let look = look(&exporter, &artifacts, &packages, &meter).await?;
@@ -101,17 +102,24 @@ async fn look(
 ) -> Result<Look, Failure> {
     let mut look = Look::default();
     let queue = exporter.queue().await?;
-    let ids: Vec<LimsId> = queue.items.into_iter().map(|i| i.id).filter(|id| !known.contains(id.as_str())).collect();
+    let ids: Vec<LimsId> =
+        queue.items.into_iter().map(|i| i.id).filter(|id| !known.contains(id.as_str())).collect();
     if ids.is_empty() {
         return Ok(look);
     }
     let _as_configured = exporter.step_as_configured().await?;
-    let mut reading = Reading { exporter, meter, processes: BTreeMap::new(), projects: BTreeMap::new(), deliveries: BTreeMap::new() };
+    let mut reading = Reading {
+        exporter,
+        meter,
+        processes: BTreeMap::new(),
+        projects: BTreeMap::new(),
+        deliveries: BTreeMap::new(),
+    };
     let mut queued = Vec::new();
-    for (artifact, read) in reading.samples(&ids).await? {
+    for (who, read) in reading.samples(&ids).await? {
         match read {
             Ok(one) => queued.push(one),
-            Err(why) => drop(look.waiting.insert(artifact, why)),
+            Err(why) => drop(look.waiting.insert(who, why)),
         }
     }
     let mut families: BTreeMap<String, Vec<(&'static str, &Queued)>> = BTreeMap::new();
@@ -128,7 +136,9 @@ async fn look(
     for (number, members) in families {
         match reading.trio(&number, &members, taken).await? {
             Ok(order) => look.orders.push(order),
-            Err(why) => members.iter().for_each(|(_, one)| drop(look.waiting.insert(title(one), why.clone()))),
+            Err(why) => {
+                members.iter().for_each(|(_, one)| drop(look.waiting.insert(title(one), why.clone())))
+            }
         }
     }
     Ok(look)
@@ -141,7 +151,8 @@ fn title(one: &Queued) -> String {
 /// A package of this name must not be known yet, with or without a uuid behind it.
 fn free(draft: Draft, taken: &BTreeSet<PackageId>) -> Result<Draft, NotYet> {
     let stem = crate::package::without_uuid(draft.id.name.as_str());
-    let same = |id: &&PackageId| id.kind == draft.id.kind && crate::package::without_uuid(id.name.as_str()) == stem;
+    let same =
+        |id: &&PackageId| id.kind == draft.id.kind && crate::package::without_uuid(id.name.as_str()) == stem;
     match taken.iter().find(same) {
         None => Ok(draft),
         Some(id) => Err(format!("a package {id} exists already; exporting it again needs a new revision")),
@@ -157,7 +168,7 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// Everything about the queued samples. A sample of which something is missing or contradictory says so.
+    /// Everything about the queued samples, by name. One of which something is missing or contradictory says so.
     async fn samples(&mut self, ids: &[LimsId]) -> Result<BTreeMap<String, Result<Queued, NotYet>>, Failure> {
         let client = &self.exporter.client;
         let artifacts = client.artifacts(ids).await?;
@@ -174,49 +185,62 @@ impl Reading<'_> {
         for artifact in artifacts.found.values() {
             self.meter.alive();
             let Some(sample) = own(artifact) else { continue };
-            let read = match samples.found.get(&sample) {
-                Some(sample) => self.complete(artifact, sample).await?,
-                None => Err(format!("the LIMS does not give out sample {sample}")),
+            let (who, read) = match samples.found.get(&sample) {
+                Some(sample) => (sample.name.clone(), self.complete(artifact, sample).await?),
+                None => (None, Err(format!("the LIMS does not give out sample {sample}"))),
             };
-            drop(result.insert(artifact.id.to_string(), read));
+            drop(result.insert(who.unwrap_or_else(|| artifact.id.to_string()), read));
         }
         Ok(result)
     }
 
-    async fn complete(&mut self, artifact: &Artifact, sample: &crate::clarity::Sample) -> Result<Result<Queued, NotYet>, Failure> {
+    async fn complete(
+        &mut self,
+        artifact: &Artifact,
+        sample: &crate::clarity::Sample,
+    ) -> Result<Result<Queued, NotYet>, Failure> {
         let Some(project) = sample.project.clone() else { return Ok(Err("it has no project".into())) };
         if !self.projects.contains_key(&project) {
             let read = self.exporter.client.project(&project).await?;
             drop(self.projects.insert(project.clone(), read));
         }
+        let project = self.projects[&project].clone();
+        if let Err(why) = order::package_name(sample, &project) {
+            return Ok(Err(why));
+        }
         let outputs = match self.outputs(&sample.id).await? {
             Ok(outputs) => outputs,
             Err(why) => return Ok(Err(why)),
         };
-        let project = self.projects[&project].clone();
         Ok(Ok(Queued { artifact: artifact.id.to_string(), sample: sample.clone(), project, outputs }))
     }
 
     /// The demultiplexing outputs of a sample, each with lane and run, and with its identity checked.
     async fn outputs(&mut self, sample: &LimsId) -> Result<Result<Vec<LaneOutput>, NotYet>, Failure> {
         let (client, conf) = (&self.exporter.client, &self.exporter.conf);
-        let filters =
-            [("samplelimsid", sample.as_str()), ("process-type", conf.demultiplexing.as_str()), ("type", "ResultFile")];
+        let filters = [
+            ("samplelimsid", sample.as_str()),
+            ("process-type", conf.demultiplexing.as_str()),
+            ("type", "ResultFile"),
+        ];
         let found = client.find_artifacts(&filters).await?;
         let batch = client.artifacts(&found).await?;
         let mut outputs = Vec::new();
         for output in batch.found.values() {
             // A search may bring rows that do not match it.
-            let Some(process) = output.parent_process.clone().filter(|_| output.samples == [sample.clone()]) else {
+            let Some(process) = output.parent_process.clone().filter(|_| output.samples == [sample.clone()])
+            else {
                 continue;
             };
             let process = self.process(&process).await?;
             if process.kind.as_deref() != Some(conf.demultiplexing.as_str()) {
                 continue;
             }
-            let per_label = process.maps.iter().filter_map(|m| m.output.as_ref()).any(|o| {
-                o.id == output.id && o.generation.as_deref() == Some("PerReagentLabel")
-            });
+            let per_label = process
+                .maps
+                .iter()
+                .filter_map(|m| m.output.as_ref())
+                .any(|o| o.id == output.id && o.generation.as_deref() == Some("PerReagentLabel"));
             if !per_label {
                 continue;
             }
@@ -236,12 +260,21 @@ impl Reading<'_> {
         Ok(Ok(outputs))
     }
 
-    async fn lane_output(&mut self, sample: &LimsId, output: &Artifact, lane: &LimsId) -> Result<Result<LaneOutput, NotYet>, Failure> {
+    async fn lane_output(
+        &mut self,
+        sample: &LimsId,
+        output: &Artifact,
+        lane: &LimsId,
+    ) -> Result<Result<LaneOutput, NotYet>, Failure> {
         let client = &self.exporter.client;
         let demux = client.demux(lane).await?;
         if demux.pooled {
             let [label] = &output.reagent_labels[..] else {
-                return Ok(Err(format!("output {} has {} reagent labels instead of one", output.id, output.reagent_labels.len())));
+                return Ok(Err(format!(
+                    "output {} has {} reagent labels instead of one",
+                    output.id,
+                    output.reagent_labels.len()
+                )));
             };
             let labelled = demux.samples_with(label);
             if labelled != BTreeSet::from([sample]) {
@@ -256,8 +289,11 @@ impl Reading<'_> {
         let lanes = client.artifacts(std::slice::from_ref(lane)).await?;
         let well = lanes.found.get(lane).and_then(|a| a.location.as_ref()).and_then(|l| l.well.clone());
         let number = well.as_deref().and_then(|w| w.split(':').next()).and_then(|n| n.parse().ok());
-        let Some(number) = number else { return Ok(Err(format!("lane artifact {lane} does not say which lane it is"))) };
-        let filters = [("inputartifactlimsid", lane.as_str()), ("type", self.exporter.conf.sequencing.as_str())];
+        let Some(number) = number else {
+            return Ok(Err(format!("lane artifact {lane} does not say which lane it is")));
+        };
+        let filters =
+            [("inputartifactlimsid", lane.as_str()), ("type", self.exporter.conf.sequencing.as_str())];
         let mut runs = client.find_processes(&filters).await?;
         runs.sort_by_key(|id| id.as_str().rsplit('-').next().and_then(|n| n.parse::<u64>().ok()));
         let mut run_id = None;
@@ -268,7 +304,9 @@ impl Reading<'_> {
                 run_id = own.or(run_id); // the last one counts
             }
         }
-        let Some(run_id) = run_id else { return Ok(Err(format!("the LIMS knows no sequencing run of lane {lane}"))) };
+        let Some(run_id) = run_id else {
+            return Ok(Err(format!("the LIMS knows no sequencing run of lane {lane}")));
+        };
         Ok(Ok(LaneOutput {
             output: output.id.to_string(),
             udfs: output.udfs.clone(),
@@ -312,7 +350,8 @@ impl Reading<'_> {
     ) -> Result<Result<Order, NotYet>, Failure> {
         let mut drafted = Vec::new();
         for relation in ["proband", "father", "mother"] {
-            let of: Vec<&Queued> = members.iter().filter(|(r, _)| *r == relation).map(|(_, one)| *one).collect();
+            let of: Vec<&Queued> =
+                members.iter().filter(|(r, _)| *r == relation).map(|(_, one)| *one).collect();
             let one = match of[..] {
                 [one] => one,
                 [] => return Ok(Err(format!("family {number}: the {relation} is not in the queue yet"))),
@@ -341,7 +380,8 @@ fn read_delivery(dir: &Path) -> Result<Delivery, FsError> {
         let entry = entry.map_err(FsError::at("list", dir))?;
         let meta = entry.metadata().map_err(FsError::at("look at", &entry.path()))?;
         if meta.is_file() {
-            let _none_before = delivery.sizes.insert(entry.file_name().to_string_lossy().into_owned(), meta.len());
+            let _none_before =
+                delivery.sizes.insert(entry.file_name().to_string_lossy().into_owned(), meta.len());
         }
     }
     let sums = dir.join("md5sum.txt");

@@ -16,8 +16,8 @@ use crate::fs::{self, Fingerprint, FsError};
 use crate::journal::{Facts, Journal};
 use crate::notices::Notices;
 use crate::package::{
-    COMMIT, COMMIT_SIG, Commit, Digests, MANIFEST, MAX_DOCUMENT_BYTES, Manifest, PackageId, Priority, Read, Reason,
-    RelPath, Sender, Sha256Hex, expected_reads, is_document,
+    COMMIT, COMMIT_SIG, Commit, Digests, MANIFEST, MAX_DOCUMENT_BYTES, Manifest, PackageId, Priority, Read,
+    Reason, RelPath, Sender, Sha256Hex, expected_reads, is_document,
 };
 use crate::signature::Signer;
 use crate::store::Store;
@@ -54,13 +54,21 @@ struct Payload {
 impl Sending {
     /// Sends everything of the package in `dir` that the store has not acknowledged yet, and commits it. What comes back is
     /// known then, for the journal.
-    pub async fn send(&self, id: &PackageId, dir: &Path, priority: Priority, meter: &Meter) -> Result<Facts, Failure> {
+    pub async fn send(
+        &self,
+        id: &PackageId,
+        dir: &Path,
+        priority: Priority,
+        meter: &Meter,
+    ) -> Result<Facts, Failure> {
         let payload = self.survey(dir)?;
         let bytes: u64 = payload.iter().map(|p| p.source.size).sum();
         meter.expect(bytes);
         let ledger = Ledger::open(&self.state_dir, id)?;
         let files = payload.len() as u64;
-        let sending = stream::iter(payload).map(|p| self.file(id, p, &ledger, meter)).buffer_unordered(self.files_at_once);
+        let sending = stream::iter(payload)
+            .map(|p| self.file(id, p, &ledger, meter))
+            .buffer_unordered(self.files_at_once);
         let digests: Vec<(RelPath, Digests)> = sending.try_collect().await?;
         let mut manifest = Manifest::default();
         for (path, digest) in digests {
@@ -96,7 +104,10 @@ impl Sending {
     /// What is in the package, and what its documents promise of it.
     fn survey(&self, dir: &Path) -> Result<Vec<Payload>, Failure> {
         if !dir.is_dir() {
-            return Err(Blame::stop(Reason::FileMissing, format!("the package directory {} is gone", dir.display())));
+            return Err(Blame::stop(
+                Reason::FileMissing,
+                format!("the package directory {} is gone", dir.display()),
+            ));
         }
         let found = fs::plain_files(dir).map_err(|e| match e.is_outage() {
             true => Failure::Outage(chain(&e)),
@@ -104,7 +115,9 @@ impl Sending {
         })?;
         let (mut payload, mut documents) = (BTreeMap::new(), BTreeMap::new());
         for path in found.into_iter().filter(|p| self.tree.is_payload(p)) {
-            let text = path.to_str().ok_or_else(|| Blame::stop(Reason::UnsafeContent, format!("{path:?} is not text")))?;
+            let text = path
+                .to_str()
+                .ok_or_else(|| Blame::stop(Reason::UnsafeContent, format!("{path:?} is not text")))?;
             let rel: RelPath = text.parse().map_err(|e| Blame::stop(Reason::UnsafeContent, e))?;
             let on_disk = dir.join(&path);
             let source = Fingerprint::of(&on_disk)?;
@@ -150,7 +163,10 @@ impl Sending {
             && read.md5 != *found
         {
             let (path, said) = (&file.path, &read.md5);
-            return Err(Blame::stop(Reason::Md5Mismatch, format!("{path} has md5 {found}, the delivery says {said}")));
+            return Err(Blame::stop(
+                Reason::Md5Mismatch,
+                format!("{path} has md5 {found}, the delivery says {said}"),
+            ));
         }
         ledger.note(&file.path, file.source, &digests)?;
         Ok((file.path, digests))
@@ -188,7 +204,10 @@ impl Sending {
                 if commit.manifest_sha256 == manifest_sha256 {
                     return Ok(commit);
                 }
-                return Err(Blame::stop(Reason::SourceChanged, "the package changed after its commit was decided"));
+                return Err(Blame::stop(
+                    Reason::SourceChanged,
+                    "the package changed after its commit was decided",
+                ));
             }
             let commit = Commit {
                 version: 1,

@@ -53,7 +53,9 @@ impl Tree {
         for priority in Priority::ALL {
             for kind in &self.kinds {
                 fs::create_dir(&self.production.join(priority.as_str()).join(kind.as_str()))?;
-                fs::create_dir(&self.production.join("transferred").join(priority.as_str()).join(kind.as_str()))?;
+                fs::create_dir(
+                    &self.production.join("transferred").join(priority.as_str()).join(kind.as_str()),
+                )?;
             }
         }
         fs::create_dir(&self.production.join(".packing"))
@@ -66,7 +68,11 @@ impl Tree {
 
     /// Where it rests.
     pub fn transferred(&self, id: &PackageId, priority: Priority) -> PathBuf {
-        self.production.join("transferred").join(priority.as_str()).join(id.kind.as_str()).join(id.name.as_str())
+        self.production
+            .join("transferred")
+            .join(priority.as_str())
+            .join(id.kind.as_str())
+            .join(id.name.as_str())
     }
 
     /// Where it is built.
@@ -179,7 +185,10 @@ mod tests {
         drop_in(root.path(), "high/samples/od d", &["f", "COMPLETE"]);
         let scan = tree.scan(crate::clock::now()).unwrap();
         let names: Vec<String> = scan.whole.iter().map(|(id, p, _)| format!("{p} {id}")).collect();
-        assert_eq!(names, ["urgent analyses-results/trios/t/r1", "normal samples/a/r1", "normal samples/b/r1"]);
+        assert_eq!(
+            names,
+            ["urgent analyses-results/trios/t/r1", "normal samples/a/r1", "normal samples/b/r1"]
+        );
         assert_eq!(scan.growing, 1);
         assert_eq!(scan.odd.len(), 1);
         assert!(scan.odd[0].0.ends_with("high/samples/od d"));

@@ -87,7 +87,9 @@ impl Work for Uploader {
         }
         let view = self.sending.journal.view();
         let inbox = view.inbox(&[State::Packed, State::Uploading, State::Committed], clock::now());
-        units.extend(inbox.iter().filter(|row| may_leave(&view, &row.id)).map(|row| Unit::Send(row.id.clone())));
+        units.extend(
+            inbox.iter().filter(|row| may_leave(&view, &row.id)).map(|row| Unit::Send(row.id.clone())),
+        );
         units
     }
 
@@ -126,8 +128,11 @@ impl Sending {
     /// Takes in what others put into the tree, as `Packed`.
     async fn scan(&self) -> Result<(), Failure> {
         let scan = self.tree.scan(clock::now())?;
-        let mut refused: BTreeMap<String, String> =
-            scan.odd.into_iter().map(|(path, why)| (path.display().to_string(), format!("{why}; rename it"))).collect();
+        let mut refused: BTreeMap<String, String> = scan
+            .odd
+            .into_iter()
+            .map(|(path, why)| (path.display().to_string(), format!("{why}; rename it")))
+            .collect();
         for (id, priority, path) in scan.whole {
             let known = self.journal.view().package(&id).map(|row| row.state);
             match known {
@@ -189,7 +194,8 @@ impl Sending {
                 fs::publish(&place, &rest)?;
             }
             let facts = Facts { place: Some(rest.display().to_string()), ..Facts::default() };
-            let _moved = self.journal.step(id, Some(State::Committed), State::Transferred, NAME, facts).await?;
+            let _moved =
+                self.journal.step(id, Some(State::Committed), State::Transferred, NAME, facts).await?;
             self.forget(id)?;
         }
         Ok(())

@@ -249,9 +249,11 @@ fn only<'a>(
     let mut found = documents.iter().filter(|(path, _)| is_top_level(path, ending));
     match (found.next(), found.count()) {
         (Some(one), 0) => Ok(one),
-        (first, more) => {
-            Err(DocumentError::Count { kind: kind.clone(), ending, found: usize::from(first.is_some()) + more })
-        }
+        (first, more) => Err(DocumentError::Count {
+            kind: kind.clone(),
+            ending,
+            found: usize::from(first.is_some()) + more,
+        }),
     }
 }
 
@@ -291,7 +293,8 @@ fn pairs(path: &RelPath, reads: &[Read]) -> Result<(), DocumentError> {
     };
     let of = |n: &str| -> Vec<&Read> { reads.iter().filter(|r| r.path.as_str().contains(n)).collect() };
     let (r1, r2) = (of("_R1_"), of("_R2_"));
-    let paired = r1.iter().all(|a| mate(a, "_R1_", "_R2_").is_some_and(|m| r2.iter().any(|b| b.path.as_str() == m)));
+    let paired =
+        r1.iter().all(|a| mate(a, "_R1_", "_R2_").is_some_and(|m| r2.iter().any(|b| b.path.as_str() == m)));
     if paired && !r1.is_empty() && r1.len() == r2.len() && r1.len() + r2.len() == reads.len() {
         return Ok(());
     }
@@ -316,14 +319,18 @@ mod tests {
     fn check(dir: &str, stem: &str, doc: &Value) -> Result<(), DocumentError> {
         let path: RelPath = format!("{stem}.sample").parse().unwrap();
         let docs = BTreeMap::from([(path, serde_json::to_vec(doc).unwrap())]);
-        check_structure(&"samples".parse().unwrap(), &dir.parse().unwrap(), &docs, |p| p.as_str() != "gone_R2_001")
+        check_structure(&"samples".parse().unwrap(), &dir.parse().unwrap(), &docs, |p| {
+            p.as_str() != "gone_R2_001"
+        })
     }
 
     #[test]
     fn unknown_fields_and_numbers_survive() {
         let doc: SampleDoc = serde_json::from_value(sample("a", &["x_R1_001.fastq.gz"])).unwrap();
         let text = serde_json::to_string(&doc).unwrap();
-        assert!(text.contains("\"site_field\":\"æøå\"") && text.contains("88.94") && text.contains("121434860"));
+        assert!(
+            text.contains("\"site_field\":\"æøå\"") && text.contains("88.94") && text.contains("121434860")
+        );
     }
 
     #[test]
@@ -348,15 +355,22 @@ mod tests {
             let refused = check(dir, stem, &doc).unwrap_err().to_string();
             assert!(refused.contains(why), "{refused} should say {why}");
         }
-        let none = check_structure(&"samples".parse().unwrap(), &"a".parse().unwrap(), &BTreeMap::new(), |_| true);
+        let none =
+            check_structure(&"samples".parse().unwrap(), &"a".parse().unwrap(), &BTreeMap::new(), |_| true);
         assert!(none.unwrap_err().to_string().contains("there are 0"));
     }
 
     #[test]
     fn only_a_uuid_is_cut() {
         assert_eq!(without_uuid("Diag-1-HG1-3c52f4e7-826d-40dd-bd98-f4356deeb098"), "Diag-1-HG1");
-        assert_eq!(without_uuid("Diag-1-HG1-3c52f4e7-826d-40dd-bd98-f4356deebXYZ"), "Diag-1-HG1-3c52f4e7-826d-40dd-bd98-f4356deebXYZ");
+        assert_eq!(
+            without_uuid("Diag-1-HG1-3c52f4e7-826d-40dd-bd98-f4356deebXYZ"),
+            "Diag-1-HG1-3c52f4e7-826d-40dd-bd98-f4356deebXYZ"
+        );
         assert_eq!(without_uuid("short"), "short");
-        assert_eq!(without_uuid("ææææææææææææææææææææææææææææææææææææææ"), "ææææææææææææææææææææææææææææææææææææææ");
+        assert_eq!(
+            without_uuid("ææææææææææææææææææææææææææææææææææææææ"),
+            "ææææææææææææææææææææææææææææææææææææææ"
+        );
     }
 }

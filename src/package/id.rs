@@ -22,7 +22,9 @@ pub enum IdError {
         max: usize,
     },
     /// A character outside the allowed set, a leading dot or dash, or a path trick.
-    #[error("the {what} {text:?} may hold only letters, digits and . _ - + = @ , and must begin with a letter or digit")]
+    #[error(
+        "the {what} {text:?} may hold only letters, digits and . _ - + = @ , and must begin with a letter or digit"
+    )]
     Characters {
         /// Which sort of name.
         what: &'static str,
@@ -124,11 +126,15 @@ impl FromStr for Kind {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
         let word = |w: &str| {
-            plain("kind", w, 40).is_ok() && w.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+            plain("kind", w, 40).is_ok()
+                && w.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
         };
         let words: Vec<&str> = text.split('/').collect();
         if words.len() > 2 || !words.iter().all(|w| word(w)) {
-            return Err(IdError::Form { what: "kind (lower-case words, at most one '/')", text: clipped(text) });
+            return Err(IdError::Form {
+                what: "kind (lower-case words, at most one '/')",
+                text: clipped(text),
+            });
         }
         Ok(Self(text.to_owned()))
     }
@@ -178,7 +184,8 @@ impl fmt::Display for Revision {
 impl FromStr for Revision {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let digits = text.strip_prefix('r').filter(|d| !d.starts_with('0') && d.chars().all(|c| c.is_ascii_digit()));
+        let digits =
+            text.strip_prefix('r').filter(|d| !d.starts_with('0') && d.chars().all(|c| c.is_ascii_digit()));
         let number = digits.and_then(|d| d.parse().ok());
         number.map(Self).ok_or(IdError::Form { what: "revision such as r1", text: clipped(text) })
     }
@@ -279,11 +286,14 @@ mod tests {
 
     #[test]
     fn package_names() {
-        for good in ["Diag-wgs1-HG12345677", "Diag-wgs1-HG12345677-3c52f4e7-826d-40dd-bd98-f4356deeb098", "a"] {
+        for good in ["Diag-wgs1-HG12345677", "Diag-wgs1-HG12345677-3c52f4e7-826d-40dd-bd98-f4356deeb098", "a"]
+        {
             assert_eq!(good.parse::<Name>().unwrap().to_string(), good);
         }
         let long = "x".repeat(201);
-        for bad in ["", "..", ".hidden", "a/b", "a\\b", "a b", "-rf", "READY", "å", "a\n", "a\0", long.as_str()] {
+        for bad in
+            ["", "..", ".hidden", "a/b", "a\\b", "a b", "-rf", "READY", "å", "a\n", "a\0", long.as_str()]
+        {
             assert!(bad.parse::<Name>().is_err(), "{bad:?} must be refused");
         }
     }
@@ -293,7 +303,19 @@ mod tests {
         for good in ["a.fastq.gz", "sub/dir/x.vcf", ".command.sh", "a/READY"] {
             assert!(good.parse::<RelPath>().is_ok(), "{good:?}");
         }
-        for bad in ["/etc/passwd", "../x", "a/../b", "a//b", "a/", ".", "a\tb", "READY", "ready", "SHA256SUMS", "COMMIT"] {
+        for bad in [
+            "/etc/passwd",
+            "../x",
+            "a/../b",
+            "a//b",
+            "a/",
+            ".",
+            "a\tb",
+            "READY",
+            "ready",
+            "SHA256SUMS",
+            "COMMIT",
+        ] {
             assert!(bad.parse::<RelPath>().is_err(), "{bad:?} must be refused");
         }
     }
@@ -301,9 +323,20 @@ mod tests {
     #[test]
     fn kinds_and_ids() {
         let id: PackageId = "analyses-results/trios/Diag-x-TRIO/r3".parse().unwrap();
-        assert_eq!((id.kind.as_str(), id.name.as_str(), id.revision), ("analyses-results/trios", "Diag-x-TRIO", Revision(3)));
+        assert_eq!(
+            (id.kind.as_str(), id.name.as_str(), id.revision),
+            ("analyses-results/trios", "Diag-x-TRIO", Revision(3))
+        );
         assert_eq!(id.to_string(), "analyses-results/trios/Diag-x-TRIO/r3");
-        for bad in ["samples", "samples/x", "samples/x/1", "samples/x/r0", "samples/x/r01", "a/b/c/x/r1", "Samples/x/r1"] {
+        for bad in [
+            "samples",
+            "samples/x",
+            "samples/x/1",
+            "samples/x/r0",
+            "samples/x/r01",
+            "a/b/c/x/r1",
+            "Samples/x/r1",
+        ] {
             assert!(bad.parse::<PackageId>().is_err(), "{bad:?} must be refused");
         }
     }

@@ -77,8 +77,10 @@ impl Manifest {
         let mut files = BTreeMap::new();
         for (n, line) in text.split_inclusive('\n').enumerate() {
             let wrong = |why: String| ManifestError::Line { line: n + 1, why };
-            let line = line.strip_suffix('\n').ok_or_else(|| wrong("no newline at its end (cut off?)".into()))?;
-            let (digest, path) = line.split_once("  ").ok_or_else(|| wrong("not `<digest>  <path>`".into()))?;
+            let line =
+                line.strip_suffix('\n').ok_or_else(|| wrong("no newline at its end (cut off?)".into()))?;
+            let (digest, path) =
+                line.split_once("  ").ok_or_else(|| wrong("not `<digest>  <path>`".into()))?;
             if digest.bytes().any(|b| b.is_ascii_uppercase()) {
                 return Err(wrong("upper-case digest".into()));
             }

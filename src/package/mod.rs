@@ -11,8 +11,8 @@ mod state;
 pub use commit::{Commit, CommitError, MAX_BYTES as MAX_COMMIT_BYTES, Sender};
 pub use digest::{Digests, HashState, Md5Hex, Sha256Hex};
 pub use documents::{
-    Analysis, DocumentError, MAX_BYTES as MAX_DOCUMENT_BYTES, Member, Params, Pedigree, Read, SampleDoc, Stats, check_structure,
-    expected_reads, is_document, without_uuid,
+    Analysis, DocumentError, MAX_BYTES as MAX_DOCUMENT_BYTES, Member, Params, Pedigree, Read, SampleDoc,
+    Stats, check_structure, expected_reads, is_document, without_uuid,
 };
 pub use id::{IdError, Kind, Name, PackageId, Priority, RelPath, Revision};
 pub use manifest::{MANIFEST, MAX_BYTES as MAX_MANIFEST_BYTES, Manifest, ManifestError};

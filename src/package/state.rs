@@ -145,7 +145,8 @@ mod tests {
     fn nothing_leaves_the_end_and_nothing_skips_verification() {
         assert!(State::moves(Some(State::Ready)).is_empty());
         assert!(State::moves(Some(State::Transferred)).is_empty());
-        let into_ready: Vec<_> = State::ALL.into_iter().filter(|s| State::may_move(Some(*s), State::Ready)).collect();
+        let into_ready: Vec<_> =
+            State::ALL.into_iter().filter(|s| State::may_move(Some(*s), State::Ready)).collect();
         assert_eq!(into_ready, [State::Verified]);
         let into_verified: Vec<_> =
             State::ALL.into_iter().filter(|s| State::may_move(Some(*s), State::Verified)).collect();

@@ -56,12 +56,19 @@ impl Store {
 
     /// Writes an object to `path` (which is replaced), fsyncs it and returns what its bytes were. More than `max` bytes are
     /// refused: the promise of the commit bounds what a hostile bucket can make us write.
-    pub async fn fetch_file(&self, key: &str, path: &Path, max: u64, meter: &Meter) -> Result<Digests, StoreError> {
+    pub async fn fetch_file(
+        &self,
+        key: &str,
+        path: &Path,
+        max: u64,
+        meter: &Meter,
+    ) -> Result<Digests, StoreError> {
         let got = self.client.get_object().bucket(&self.bucket).key(key).send().await;
         let mut body = got.map_err(StoreError::from_sdk("hand out an object", key))?.body;
         let opened = OpenOptions::new().write(true).create(true).truncate(true).open(path);
         let mut file = opened.map_err(FsError::at("create", path))?;
-        let (mut state, mut gathered, mut total) = (HashState::new(false), BytesMut::with_capacity(GATHER), 0u64);
+        let (mut state, mut gathered, mut total) =
+            (HashState::new(false), BytesMut::with_capacity(GATHER), 0u64);
         while let Some(chunk) = body.next().await {
             let chunk = chunk.map_err(|e| cut_short(key, &e))?;
             total += chunk.len() as u64;

@@ -26,10 +26,14 @@ impl Headers {
             HeaderName::from_bytes(n.as_bytes()).map_err(wrong)
         };
         let value = |n: &str, v: &str| {
-            HeaderValue::from_str(v).map_err(|_| StoreError::Config(format!("the value of header {n} has odd characters")))
+            HeaderValue::from_str(v)
+                .map_err(|_| StoreError::Config(format!("the value of header {n} has odd characters")))
         };
         Ok(Self {
-            fixed: fixed.iter().map(|(n, v)| Ok((name(n)?, value(n, v)?))).collect::<Result<_, StoreError>>()?,
+            fixed: fixed
+                .iter()
+                .map(|(n, v)| Ok((name(n)?, value(n, v)?)))
+                .collect::<Result<_, StoreError>>()?,
             files: files.iter().map(|(n, p)| Ok((name(n)?, p.clone()))).collect::<Result<_, StoreError>>()?,
         })
     }
@@ -51,8 +55,9 @@ impl Intercept for Headers {
             drop(headers.insert(name.clone(), value.clone()));
         }
         for (name, path) in &self.files {
-            let text = std::fs::read_to_string(path)
-                .map_err(|e| format!("could not read {} for header {name}: {e}; put the token there", path.display()))?;
+            let text = std::fs::read_to_string(path).map_err(|e| {
+                format!("could not read {} for header {name}: {e}; put the token there", path.display())
+            })?;
             let value = HeaderValue::from_str(text.trim())
                 .map_err(|_| format!("{} holds no valid header value", path.display()))?;
             drop(headers.insert(name.clone(), value));

@@ -45,11 +45,13 @@ pub struct Store {
 impl Store {
     /// Prepares the client; nothing is sent yet.
     pub fn new(conf: &StoreConf, pool: Pool) -> Result<Self, StoreError> {
-        let secret = Secret::from_file(&conf.secret_key_file).map_err(|e| StoreError::Config(e.to_string()))?;
+        let secret =
+            Secret::from_file(&conf.secret_key_file).map_err(|e| StoreError::Config(e.to_string()))?;
         let keys = Credentials::new(&conf.access_key, secret.expose(), None, None, "secret_key_file");
         let headers = headers::Headers::new(&conf.headers, &conf.header_files)?;
         // One request may use all its attempts with their pauses; beyond that something is wrong with the client itself.
-        let whole = conf.attempt_timeout.saturating_mul(conf.attempts).saturating_add(Duration::from_secs(60));
+        let whole =
+            conf.attempt_timeout.saturating_mul(conf.attempts).saturating_add(Duration::from_secs(60));
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .endpoint_url(&conf.endpoint)

@@ -92,12 +92,14 @@ impl Store {
         let created = self.client.create_multipart_upload().bucket(&self.bucket).key(key);
         let created = created.checksum_algorithm(ChecksumAlgorithm::Sha256).send().await;
         let created = created.map_err(StoreError::from_sdk("begin an upload", key))?;
-        let none = || StoreError::Outage { what: "begin an upload", why: "its answer has no upload id".into() };
+        let none =
+            || StoreError::Outage { what: "begin an upload", why: "its answer has no upload id".into() };
         let upload = created.upload_id().ok_or_else(none)?.to_owned();
         match self.fly(key, path, file, size, with_md5, meter, &upload).await {
             Ok(digests) => Ok(digests),
             Err(e) => {
-                let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(&upload);
+                let abort =
+                    self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(&upload);
                 if let Err(also) = abort.send().await.map_err(StoreError::from_sdk("abort an upload", key)) {
                     tracing::warn!(key, upload, error = %also, "an unfinished upload stays behind in the store");
                 }
@@ -147,7 +149,8 @@ impl Store {
         }
         landed.sort_by_key(|p| p.part_number());
         let whole = CompletedMultipartUpload::builder().set_parts(Some(landed)).build();
-        let complete = self.client.complete_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
+        let complete =
+            self.client.complete_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
         let complete = complete.multipart_upload(whole).send().await;
         drop(complete.map_err(StoreError::from_sdk("complete an upload", key))?);
         Ok(state.finish())
@@ -162,7 +165,8 @@ impl Store {
         digest: &Sha256Hex,
     ) -> Result<CompletedPart, StoreError> {
         let checksum = base64_of(digest);
-        let put = self.client.upload_part().bucket(&self.bucket).key(key).upload_id(upload).part_number(number);
+        let put =
+            self.client.upload_part().bucket(&self.bucket).key(key).upload_id(upload).part_number(number);
         let put = put.checksum_sha256(&checksum).body(ByteStream::from(bytes)).send().await;
         let answer = put.map_err(StoreError::from_sdk("accept a part", key))?;
         agree(key, &checksum, answer.checksum_sha256())?;
@@ -176,7 +180,9 @@ impl Store {
     }
 }
 
-fn joined(done: Result<Result<CompletedPart, StoreError>, tokio::task::JoinError>) -> Result<CompletedPart, StoreError> {
+fn joined(
+    done: Result<Result<CompletedPart, StoreError>, tokio::task::JoinError>,
+) -> Result<CompletedPart, StoreError> {
     done.unwrap_or_else(|e| Err(crate::pool::PoolError::Panicked(e.to_string()).into()))
 }
 

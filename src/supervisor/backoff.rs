@@ -11,7 +11,9 @@ pub struct Backoff {
 
 /// Delays that make no sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a back-off from {base:?} to {max:?} makes no sense: the first must be above zero and not above the second")]
+#[error(
+    "a back-off from {base:?} to {max:?} makes no sense: the first must be above zero and not above the second"
+)]
 pub struct BackoffError {
     base: Duration,
     max: Duration,

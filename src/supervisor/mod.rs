@@ -169,18 +169,31 @@ impl Supervisor {
         let slot = &mut self.slots[i];
         slot.streak = if ran >= self.limits.reset_after { 1 } else { slot.streak + 1 };
         let (streak, incarnation) = (slot.streak, slot.restarts + 1);
-        let in_hand = slot.handle.as_ref().map(|h| std::mem::take(&mut h.env.report().in_hand)).unwrap_or_default();
+        let in_hand =
+            slot.handle.as_ref().map(|h| std::mem::take(&mut h.env.report().in_hand)).unwrap_or_default();
         let delay = self.limits.backoff.delay(streak, jitter());
         let fatal = matches!(exit, Exit::Fatal(_));
         let exhausted = self.exhausted();
         let budget_left = self.limits.max_restarts.saturating_sub(self.recent.len());
         let outcome = match (fatal, exhausted) {
             (true, _) => "the process ends".to_owned(),
-            (_, true) => format!("more than {} restarts in {:?}: the process ends", self.limits.max_restarts, self.limits.period),
+            (_, true) => format!(
+                "more than {} restarts in {:?}: the process ends",
+                self.limits.max_restarts, self.limits.period
+            ),
             _ => format!("restarted in {} ms", delay.as_millis()),
         };
         let why = format!("{id}: {}: {}", exit.word(), exit.detail());
-        error!(actor = id, incarnation, cause = exit.word(), detail = exit.detail(), streak, budget_left, outcome, "actor failed");
+        error!(
+            actor = id,
+            incarnation,
+            cause = exit.word(),
+            detail = exit.detail(),
+            streak,
+            budget_left,
+            outcome,
+            "actor failed"
+        );
         (self.observer)(Incident { actor: id, incarnation, exit, in_hand, streak, budget_left, outcome });
         if fatal || exhausted {
             return self.stop_all(Err(why), ctx);
@@ -237,7 +250,11 @@ impl Supervisor {
                 let in_hand = env.report().in_hand.join(", ");
                 info!(actor = id, in_hand, seconds_left = left, "still draining");
             }
-            warn!(actor = id, ?limit, "actor did not drain in time, killing it; its work is resumed at the next start");
+            warn!(
+                actor = id,
+                ?limit,
+                "actor did not drain in time, killing it; its work is resumed at the next start"
+            );
             drop(orders.send(Order::Kill));
             if timeout(GRACE, phase.wait_for(|p| *p == Phase::Down)).await.is_err() {
                 error!(actor = id, "its thread is blocked and is abandoned");

@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, Supervised, WrapFuture,
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, Supervised,
+    WrapFuture,
 };
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
@@ -49,7 +50,11 @@ pub trait Work: Unpin + 'static {
     /// What is to be done, most urgent first. Must be cheap: it is asked at every turn.
     fn waiting(&mut self) -> Vec<Self::Unit>;
     /// Does one unit. Must be safe to repeat after having been cut off anywhere.
-    fn perform(&self, unit: Self::Unit, meter: Meter) -> LocalBoxFuture<'static, Result<(), Failure<Self::Blame>>>;
+    fn perform(
+        &self,
+        unit: Self::Unit,
+        meter: Meter,
+    ) -> LocalBoxFuture<'static, Result<(), Failure<Self::Blame>>>;
     /// Puts a panic or a stand-still into words of blame.
     fn accident(&self, what: String) -> Self::Blame;
     /// Counts the failure against the unit, or stops it for good. `Err` is fatal.
@@ -166,7 +171,13 @@ impl<W: Work> Station<W> {
         }));
     }
 
-    fn settle(&mut self, unit: W::Unit, key: String, done: Result<(), Failure<W::Blame>>, ctx: &mut Context<Self>) {
+    fn settle(
+        &mut self,
+        unit: W::Unit,
+        key: String,
+        done: Result<(), Failure<W::Blame>>,
+        ctx: &mut Context<Self>,
+    ) {
         if let Err(failure) = &done {
             let mut report = self.env.report();
             report.errors += 1;

@@ -13,8 +13,8 @@ use super::landing::set_mode;
 use crate::conf::LandingConf;
 use crate::fs::{self, FsError};
 use crate::package::{
-    Digests, HashState, MANIFEST, MAX_DOCUMENT_BYTES, MAX_MANIFEST_BYTES, Manifest, PackageId, READY, Reason, RelPath,
-    check_structure, expected_reads, is_document,
+    Digests, HashState, MANIFEST, MAX_DOCUMENT_BYTES, MAX_MANIFEST_BYTES, Manifest, PackageId, READY, Reason,
+    RelPath, check_structure, expected_reads, is_document,
 };
 
 const BLOCK: usize = 1 << 20;
@@ -80,13 +80,20 @@ pub fn survey(dir: &Path, id: Option<&PackageId>) -> Result<Survey, Fault> {
     let bytes = std::fs::read(&path).map_err(FsError::at("read", &path))?;
     let manifest = Manifest::parse(&bytes).map_err(|e| wrong(Reason::BadManifest, e))?;
     let own = [Path::new(MANIFEST), Path::new(READY)];
-    let found: BTreeSet<PathBuf> = fs::plain_files(dir)?.into_iter().filter(|p| !own.contains(&p.as_path())).collect();
+    let found: BTreeSet<PathBuf> =
+        fs::plain_files(dir)?.into_iter().filter(|p| !own.contains(&p.as_path())).collect();
     let listed: BTreeSet<PathBuf> = manifest.iter().map(|(path, _)| PathBuf::from(path.as_str())).collect();
     if let Some(missing) = listed.difference(&found).next() {
-        return Err(wrong(Reason::FileMissing, format!("{} is in SHA256SUMS but not on the disk", missing.display())));
+        return Err(wrong(
+            Reason::FileMissing,
+            format!("{} is in SHA256SUMS but not on the disk", missing.display()),
+        ));
     }
     if let Some(extra) = found.difference(&listed).next() {
-        return Err(wrong(Reason::UnsafeContent, format!("{} is on the disk but not in SHA256SUMS", extra.display())));
+        return Err(wrong(
+            Reason::UnsafeContent,
+            format!("{} is on the disk but not in SHA256SUMS", extra.display()),
+        ));
     }
     let mut documents = BTreeMap::new();
     for (path, _) in manifest.iter().filter(|(path, _)| is_document(path)) {
@@ -110,18 +117,25 @@ impl Survey {
     pub fn compare(&self, path: &RelPath, found: &Digests) -> Result<(), Fault> {
         let listed = self.manifest.get(path).map_or("nothing", |d| d.as_str());
         if listed != found.sha256.as_str() {
-            let detail = format!("{path} was read back with SHA-256 {}, SHA256SUMS says {listed}", found.sha256);
+            let detail =
+                format!("{path} was read back with SHA-256 {}, SHA256SUMS says {listed}", found.sha256);
             return Err(wrong(Reason::ReadBackDiffers, detail));
         }
         let Some(read) = self.promised.get(path) else { return Ok(()) };
         if read.size != found.size {
-            return Err(wrong(Reason::SizeMismatch, format!("{path} has {} bytes, its .sample says {}", found.size, read.size)));
+            return Err(wrong(
+                Reason::SizeMismatch,
+                format!("{path} has {} bytes, its .sample says {}", found.size, read.size),
+            ));
         }
         match &found.md5 {
             Some(md5) if *md5 == read.md5 => Ok(()),
             md5 => {
                 let md5 = md5.as_ref().map_or("none", |m| m.as_str());
-                Err(wrong(Reason::Md5Mismatch, format!("{path} has md5 {md5}, its .sample says {}", read.md5)))
+                Err(wrong(
+                    Reason::Md5Mismatch,
+                    format!("{path} has md5 {md5}, its .sample says {}", read.md5),
+                ))
             }
         }
     }
@@ -140,7 +154,8 @@ pub fn conclude(dir: &Path, survey: &Survey, found: &BTreeMap<RelPath, Digests>)
         return Err(wrong(Reason::BadManifest, "SHA256SUMS lists nothing"));
     }
     for (path, _) in survey.manifest.iter() {
-        let digests = found.get(path).ok_or_else(|| wrong(Reason::FileMissing, format!("{path} was not read back")))?;
+        let digests =
+            found.get(path).ok_or_else(|| wrong(Reason::FileMissing, format!("{path} was not read back")))?;
         survey.compare(path, digests)?;
     }
     Ok(Verified { dir: dir.to_owned() })
@@ -227,7 +242,9 @@ mod tests {
         assert_eq!(bytes, 13);
         let destination = dir.path().join("landed");
         let in_place = verified.put_in_place(&destination).unwrap();
-        assert!(destination.join("a.vcf").is_file() && !destination.join(READY).exists() && !package.exists());
+        assert!(
+            destination.join("a.vcf").is_file() && !destination.join(READY).exists() && !package.exists()
+        );
         in_place.hand_over(&landing(true)).unwrap();
         assert_eq!(std::fs::metadata(destination.join(READY)).unwrap().len(), 0);
     }

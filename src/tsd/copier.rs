@@ -56,7 +56,10 @@ impl Work for Copier {
 
     fn waiting(&mut self) -> Vec<PackageId> {
         let view = self.copying.journal.view();
-        view.inbox(&[State::Seen, State::Copying], clock::now()).into_iter().map(|row| row.id.clone()).collect()
+        view.inbox(&[State::Seen, State::Copying], clock::now())
+            .into_iter()
+            .map(|row| row.id.clone())
+            .collect()
     }
 
     fn perform(&self, id: PackageId, meter: Meter) -> LocalBoxFuture<'static, Result<(), Failure>> {
@@ -82,7 +85,8 @@ impl Copying {
         {
             return Ok(());
         }
-        let unknown = || Blame::stop(Reason::UnknownKind, format!("there is no landing for kind {} any more", id.kind));
+        let unknown =
+            || Blame::stop(Reason::UnknownKind, format!("there is no landing for kind {} any more", id.kind));
         let place = self.landing.of(&id.kind).ok_or_else(unknown)?;
         let (incoming, parts) = self.landing.incoming(id).zip(self.landing.parts(id)).ok_or_else(unknown)?;
         let bytes = row.facts.bytes.unwrap_or(0);
@@ -129,8 +133,11 @@ impl Copying {
     /// Fetches `SHA256SUMS` and makes sure that it is the committed one.
     async fn manifest(&self, id: &PackageId, row: &Row) -> Result<(Manifest, Vec<u8>), Failure> {
         let bad = |detail: String| Blame::stop(Reason::BadManifest, detail);
-        let text = match self.store.get_small(&self.store.key(id, MANIFEST), MAX_MANIFEST_BYTES as u64).await {
-            Err(e @ (StoreError::NotFound(_) | StoreError::TooLarge { .. })) => return Err(bad(e.to_string())),
+        let text = match self.store.get_small(&self.store.key(id, MANIFEST), MAX_MANIFEST_BYTES as u64).await
+        {
+            Err(e @ (StoreError::NotFound(_) | StoreError::TooLarge { .. })) => {
+                return Err(bad(e.to_string()));
+            }
             text => text?,
         };
         let (found, committed) = (Sha256Hex::of(&text), row.facts.manifest_sha256.as_ref());

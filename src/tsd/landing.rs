@@ -79,5 +79,6 @@ fn flat(id: &PackageId) -> String {
 /// Sets a mode if one is configured.
 pub fn set_mode(path: &Path, mode: Option<u32>) -> Result<(), FsError> {
     let Some(mode) = mode else { return Ok(()) };
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(FsError::at("set the mode of", path))
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+        .map_err(FsError::at("set the mode of", path))
 }

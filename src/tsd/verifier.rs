@@ -77,7 +77,8 @@ impl Work for Verifier {
         let inbox = view.inbox(&[State::Copied, State::Verified], clock::now());
         let mut units: Vec<Unit> = inbox.into_iter().map(|row| Unit::Verify(row.id.clone())).collect();
         let stopped = view.packages().filter(|row| row.state == State::Quarantined);
-        let left = stopped.filter(|row| self.verifying.landing.incoming(&row.id).is_some_and(|dir| dir.exists()));
+        let left =
+            stopped.filter(|row| self.verifying.landing.incoming(&row.id).is_some_and(|dir| dir.exists()));
         units.extend(left.map(|row| Unit::Remove(row.id.clone())));
         units
     }
@@ -121,7 +122,8 @@ impl From<Fault> for Failure {
 impl Verifying {
     async fn verify(&self, id: &PackageId, meter: &Meter) -> Result<(), Failure> {
         let Some(row) = self.journal.view().package(id).cloned() else { return Ok(()) };
-        let unknown = || Blame::stop(Reason::UnknownKind, format!("there is no landing for kind {} any more", id.kind));
+        let unknown =
+            || Blame::stop(Reason::UnknownKind, format!("there is no landing for kind {} any more", id.kind));
         let place = self.landing.of(&id.kind).ok_or_else(unknown)?.clone();
         let (incoming, destination) =
             self.landing.incoming(id).zip(self.landing.destination(id)).ok_or_else(unknown)?;
@@ -129,7 +131,10 @@ impl Verifying {
         let verified = if incoming.is_dir() {
             let verified = self.read_back(id, incoming, meter).await?;
             if row.state == State::Copied {
-                let moved = self.journal.step(id, Some(State::Copied), State::Verified, NAME, Facts::default()).await?;
+                let moved = self
+                    .journal
+                    .step(id, Some(State::Copied), State::Verified, NAME, Facts::default())
+                    .await?;
                 if !moved {
                     return Ok(());
                 }
@@ -141,7 +146,9 @@ impl Verifying {
         } else if row.state == State::Verified {
             // Only our own rename takes a package out of the incoming area, and consumers take away only what is READY.
             tracing::warn!(package = %id, "was taken away by its consumer before its READY was recorded here");
-            return self.record_ready(id, destination, Some("taken by its consumer during a restart".into())).await;
+            return self
+                .record_ready(id, destination, Some("taken by its consumer during a restart".into()))
+                .await;
         } else {
             let detail = format!("{} is gone", incoming.display());
             return Err(Blame::stop(Reason::FileMissing, detail));
@@ -151,7 +158,12 @@ impl Verifying {
         self.record_ready(id, destination, None).await
     }
 
-    async fn record_ready(&self, id: &PackageId, place: PathBuf, detail: Option<String>) -> Result<(), Failure> {
+    async fn record_ready(
+        &self,
+        id: &PackageId,
+        place: PathBuf,
+        detail: Option<String>,
+    ) -> Result<(), Failure> {
         let facts = Facts { place: Some(place.display().to_string()), detail, ..Facts::default() };
         let _moved = self.journal.step(id, Some(State::Verified), State::Ready, NAME, facts).await?;
         Ok(())
@@ -173,7 +185,9 @@ impl Verifying {
 
     /// Nothing is deleted: what a stopped package left is moved aside, with the reason beside it.
     fn remove(&self, id: &PackageId) -> Result<(), Failure> {
-        let Some((incoming, aside)) = self.landing.incoming(id).zip(self.landing.quarantine(id)) else { return Ok(()) };
+        let Some((incoming, aside)) = self.landing.incoming(id).zip(self.landing.quarantine(id)) else {
+            return Ok(());
+        };
         let Some(row) = self.journal.view().package(id).cloned() else { return Ok(()) };
         let reason = row.facts.reason;
         let text = json!({"package": id, "at": row.since, "reason": reason.map(Reason::code), "detail": row.facts.detail,

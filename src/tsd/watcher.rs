@@ -112,7 +112,10 @@ impl Watching {
                 Err((reason, detail)) => {
                     let remedy = reason.remedy();
                     tracing::error!(package = %id, reason = reason.code(), detail, remedy, "refused at the border");
-                    (State::Quarantined, Facts { reason: Some(reason), detail: Some(detail), ..Facts::default() })
+                    (
+                        State::Quarantined,
+                        Facts { reason: Some(reason), detail: Some(detail), ..Facts::default() },
+                    )
                 }
             };
             let _moved = self.journal.step(&id, None, to, NAME, facts).await?;
@@ -135,8 +138,12 @@ impl Watching {
         if let Some(signers) = &self.signers {
             let key = self.store.key(id, COMMIT_SIG);
             let signature = match self.store.get_small(&key, signature::MAX_BYTES).await {
-                Err(StoreError::NotFound(_)) => return Ok(Err((Reason::BadSignature, "there is no COMMIT.sig".into()))),
-                Err(e @ StoreError::TooLarge { .. }) => return Ok(Err((Reason::BadSignature, e.to_string()))),
+                Err(StoreError::NotFound(_)) => {
+                    return Ok(Err((Reason::BadSignature, "there is no COMMIT.sig".into())));
+                }
+                Err(e @ StoreError::TooLarge { .. }) => {
+                    return Ok(Err((Reason::BadSignature, e.to_string())));
+                }
                 signature => signature?,
             };
             if let Err(e) = signers.verify(commit.sender.name.as_str(), &bytes, &signature) {
@@ -166,10 +173,21 @@ mod tests {
     fn only_well_formed_keys_are_packages() {
         let of = |key| package_of("in", key);
         assert_eq!(of("in/samples/Diag-1/r1/COMMIT").unwrap().unwrap().to_string(), "samples/Diag-1/r1");
-        for other in ["in/samples/Diag-1/r1/SHA256SUMS", "in/heartbeat/gdx-login/1", "out/samples/x/r1/COMMIT", "in/samples/x/r1/COMMIT.sig"] {
+        for other in [
+            "in/samples/Diag-1/r1/SHA256SUMS",
+            "in/heartbeat/gdx-login/1",
+            "out/samples/x/r1/COMMIT",
+            "in/samples/x/r1/COMMIT.sig",
+        ] {
             assert!(of(other).is_none(), "{other}");
         }
-        for odd in ["in/samples/../r1/COMMIT", "in/samples/a b/r1/COMMIT", "in/COMMIT/COMMIT", "in/samples/x/COMMIT", "in/a/b/c/x/r1/COMMIT"] {
+        for odd in [
+            "in/samples/../r1/COMMIT",
+            "in/samples/a b/r1/COMMIT",
+            "in/COMMIT/COMMIT",
+            "in/samples/x/COMMIT",
+            "in/a/b/c/x/r1/COMMIT",
+        ] {
             assert!(of(odd).unwrap().is_err(), "{odd}");
         }
     }

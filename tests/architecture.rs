@@ -1,4 +1,6 @@
 //! The tree tells the story, and dependencies point one way: what lies lower knows nothing of what lies higher.
+#![allow(clippy::unwrap_used)] // helpers outside #[test] functions
+
 use std::path::{Path, PathBuf};
 
 fn sources(below: &str) -> Vec<(PathBuf, String)> {

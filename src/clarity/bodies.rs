@@ -26,7 +26,7 @@ pub fn step_creation<'a>(
 ) -> Result<Element, Fault> {
     // The configuration shows which base the server uses, and the inputs must be named under the same.
     let base = match configuration_uri.find("/configuration/") {
-        Some(at) if configuration_uri.contains("://") => &configuration_uri[..at],
+        Some(at) if configuration_uri.contains("://") => configuration_uri.get(..at).unwrap_or_default(),
         Some(_) => base,
         None => return Err(Fault::new(format!("{configuration_uri:?} is not the URI of a configured step"))),
     };

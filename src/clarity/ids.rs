@@ -72,7 +72,9 @@ impl From<LimsId> for String {
 
 /// The path of a URI: without scheme, host, query and fragment.
 fn path_of(uri: &str) -> &str {
-    let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest.find('/').map_or("", |at| &rest[at..]));
+    let rest = uri
+        .split_once("://")
+        .map_or(uri, |(_, rest)| rest.find('/').and_then(|at| rest.get(at..)).unwrap_or_default());
     rest.split(['?', '#']).next().unwrap_or("")
 }
 

@@ -198,7 +198,7 @@ fn escape(text: &str, out: &mut String, attribute: bool) {
             ' '..='~' => out.push(c),
             _ => {
                 // Writing to a String cannot fail.
-                let _ = write!(out, "&#x{:x};", u32::from(c));
+                let _cannot_fail = write!(out, "&#x{:x};", u32::from(c));
             }
         }
     }

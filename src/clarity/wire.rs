@@ -200,7 +200,7 @@ impl Wire {
             own.set_fragment(None);
             own.set_path(self.base.path());
             // Losing a race is no matter: the other answer came from the same server.
-            let _ = self.spoken.set(own.into());
+            let _lost = self.spoken.set(own.into());
         }
     }
 }

@@ -39,7 +39,7 @@ pub fn status(args: &StatusArgs) -> Result<(), Exit> {
     let conf = args.conf.load()?;
     let mut fold = Fold::default();
     let read = journal::read(&conf.state_dir, |line| fold.apply(&line));
-    drop(read.map_err(|e| Exit::no(crate::blame::chain(&e)))?);
+    let _report = read.map_err(|e| Exit::no(crate::blame::chain(&e)))?;
     let present =
         Present { fold, holder: Owner::look(&conf.state_dir), seen: snapshot::read(&conf.state_dir) };
     if args.json {

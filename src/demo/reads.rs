@@ -165,7 +165,7 @@ impl Cluster {
 
     fn write_to(&self, name: &mut String) {
         // Writing to a String cannot fail.
-        let _ = write!(name, "{}:{}:{}", self.tile, self.x, self.y);
+        let _cannot_fail = write!(name, "{}:{}:{}", self.tile, self.x, self.y);
     }
 
     fn next(&mut self, dice: &mut Dice) {

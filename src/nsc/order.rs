@@ -72,9 +72,11 @@ impl RunId {
         if !digits || !["A", "B"].contains(&side) || flowcell.is_empty() || serial.is_empty() {
             return Err(wrong());
         }
+        let (year, rest) = date.split_at_checked(4).ok_or_else(wrong)?;
+        let (month, day) = rest.split_at_checked(2).ok_or_else(wrong)?;
         Ok(Self {
-            date: format!("{}-{}-{}", &date[..4], &date[4..6], &date[6..]),
-            short_date: date[2..].to_owned(),
+            date: format!("{year}-{month}-{day}"),
+            short_date: date.get(2..).ok_or_else(wrong)?.to_owned(),
             serial: serial.to_owned(),
             side: side.to_owned(),
             flowcell: flowcell.to_owned(),

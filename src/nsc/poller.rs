@@ -3,6 +3,7 @@
 //! Wakes by timer only. A sample whose files, checksums or family are not there yet stays queued, and it is said once for
 //! what it waits. A LIMS that does not answer, or answers nonsense, is an outage.
 use std::cell::Cell;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -334,9 +335,9 @@ impl Reading<'_> {
         for output in &one.outputs {
             let Ok(run) = order::RunId::parse(&output.run_id) else { continue };
             let dir = run.delivery(root, one.project.name.as_deref().unwrap_or_default());
-            if !self.deliveries.contains_key(&dir) {
-                let delivery = read_delivery(&dir)?;
-                drop(self.deliveries.insert(dir, delivery));
+            if let Entry::Vacant(new) = self.deliveries.entry(dir) {
+                let delivery = read_delivery(new.key())?;
+                let _kept = new.insert(delivery);
             }
         }
         Ok(order::draft_sample(conf, one, priority, root, &self.deliveries))

@@ -289,7 +289,7 @@ pub fn without_uuid(name: &str) -> &str {
 fn pairs(path: &RelPath, reads: &[Read]) -> Result<(), DocumentError> {
     let mate = |r: &Read, from: &str, to: &str| {
         let name = r.path.as_str();
-        name.rfind(from).map(|at| format!("{}{to}{}", &name[..at], &name[at + from.len()..]))
+        name.rsplit_once(from).map(|(before, after)| format!("{before}{to}{after}"))
     };
     let of = |n: &str| -> Vec<&Read> { reads.iter().filter(|r| r.path.as_str().contains(n)).collect() };
     let (r1, r2) = (of("_R1_"), of("_R2_"));

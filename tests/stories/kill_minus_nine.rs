@@ -20,7 +20,9 @@ impl Moments {
     }
 
     fn below(&mut self, n: u64) -> u64 {
-        (self.0 ^= self.0 << 13, self.0 ^= self.0 >> 7, self.0 ^= self.0 << 17);
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
         self.0 % n
     }
 }

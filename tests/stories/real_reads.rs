@@ -30,7 +30,7 @@ async fn the_files_that_arrive_are_the_files_that_were_delivered() {
     world.site.sums().unwrap();
     world.site.lims.enqueue(&sample.root_artifact).unwrap();
     world.start_both();
-    let ids = sample_ids(&[dna.clone()]);
+    let ids = sample_ids(std::slice::from_ref(&dna));
     world.until_ready(&ids).await;
     world.stop().await;
     world.everything_is_right(&ids);

@@ -79,7 +79,14 @@ impl World {
 
     pub(super) fn add_run(&mut self, new: &NewRun) -> Run {
         let digits = new.run_id.get(..8).filter(|start| start.bytes().all(|b| b.is_ascii_digit()));
-        let date = digits.map_or_else(|| self.today(), |d| format!("{}-{}-{}", &d[..4], &d[4..6], &d[6..]));
+        let date = digits.map_or_else(
+            || self.today(),
+            |d| {
+                d.chars().enumerate().fold(String::new(), |date, (n, c)| {
+                    if n == 4 || n == 6 { format!("{date}-{c}") } else { format!("{date}{c}") }
+                })
+            },
+        );
         let container = self.add_container(Some(&new.flowcell_id), ("Illumina Flow Cell", 8));
         let indexing = self.add_process("151", "Library indexing", &date, Vec::new());
         let pooling = self.add_process("122", "Library pooling", &date, Vec::new());

@@ -240,7 +240,7 @@ impl Default for Settings {
             advertised_base: None,
             odd_xml: false,
             seed: 1,
-            clock: Timestamp::now,
+            clock: crate::clock::now,
         }
     }
 }

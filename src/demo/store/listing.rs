@@ -90,7 +90,7 @@ pub(super) fn page(found: &[Found], ask: &Ask) -> Page {
             .as_deref()
             .filter(|delimiter| !delimiter.is_empty())
             .and_then(|delimiter| rest.find(delimiter).map(|at| at + delimiter.len()))
-            .map(|end| &object.key[..ask.prefix.len() + end]);
+            .and_then(|end| object.key.get(..ask.prefix.len() + end));
         let name = common.unwrap_or(&object.key);
         let behind = object.key <= ask.after || common.is_some_and(|common| ask.after.starts_with(common));
         if behind || last == Some(name) && common.is_some() {

@@ -143,7 +143,7 @@ async fn a_server_that_goes_away_takes_its_connections_with_it() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     server.task.abort();
-    let _ = (&mut server.task).await;
+    let _cut = (&mut server.task).await;
     assert!(waiting.await.unwrap().is_err(), "a request it was working on is not answered");
     assert!(server.try_call("GET", "queues/1601", None).await.is_err(), "also on the connection kept open");
     let address = server.base.strip_prefix("http://").and_then(|rest| rest.split('/').next()).unwrap();

@@ -1,4 +1,5 @@
 use super::*;
+use crate::package::Priority;
 use std::io::Write;
 
 fn load(text: &str, env: &[(&str, &str)]) -> Result<Conf, Complaints> {

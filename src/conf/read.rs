@@ -1,0 +1,186 @@
+//! From settings to types, section by section; every complaint is noted and reading goes on.
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::reader::Reader;
+use super::types::{
+    LandingConf, LimsConf, NscConf, StoreConf, SupervisorConf, TransferConf, TsdConf, WorkConf,
+};
+use crate::package::{Kind, Name, Priority};
+use crate::supervisor::{Backoff, Limits};
+
+/// The names of LIMS fields that the program needs, so that a missing one is a complaint at start.
+pub const LIMS_FIELDS: [&str; 17] = [
+    "run_id",
+    "sheet_id",
+    "sheet_position",
+    "read_passes",
+    "ora",
+    "reads",
+    "q30",
+    "quality",
+    "perfect_index",
+    "one_mismatch",
+    "gene_panel",
+    "kit",
+    "analysis_type",
+    "family",
+    "relation",
+    "priority",
+    "registered",
+];
+
+pub(super) fn system_host() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    name.split('.').next().unwrap_or_default().to_owned()
+}
+
+fn backoff(r: &mut Reader, first: &str, max: &str) -> Option<Backoff> {
+    let (base, most) = (r.duration(first), r.duration(max));
+    Backoff::try_new(base, most).map_err(|e| r.complain(first, e)).ok()
+}
+
+pub(super) fn supervisor(r: &mut Reader) -> Option<SupervisorConf> {
+    let (max_restarts, period) = (r.number("supervisor.max_restarts", 0), r.duration("supervisor.period"));
+    let backoff = backoff(r, "supervisor.backoff", "supervisor.backoff_max");
+    let reset_after = r.duration("supervisor.reset_after");
+    let (drain, stall) = (r.duration("supervisor.drain"), r.duration("supervisor.stall"));
+    Some(SupervisorConf {
+        limits: Limits { max_restarts, period, backoff: backoff?, reset_after },
+        drain,
+        stall,
+    })
+}
+
+pub(super) fn work(r: &mut Reader) -> Option<WorkConf> {
+    let (rhythm, unit_stall) = (r.duration("work.rhythm"), r.duration("work.unit_stall"));
+    let max_failures = u32::try_from(r.number("work.max_failures", 1)).unwrap_or(u32::MAX);
+    let retry = backoff(r, "work.retry_first", "work.retry_max");
+    let outage = backoff(r, "work.outage_first", "work.outage_max");
+    let (pool_threads, packages_at_once) =
+        (r.number("work.pool_threads", 1), r.number("work.packages_at_once", 1));
+    Some(WorkConf {
+        rhythm,
+        unit_stall,
+        max_failures,
+        retry: retry?,
+        outage: outage?,
+        pool_threads,
+        packages_at_once,
+    })
+}
+
+pub(super) fn store(r: &mut Reader) -> StoreConf {
+    let mut text = |key: &str| r.get::<String>(key, "text").unwrap_or_default();
+    let (endpoint, region, bucket) = (text("store.endpoint"), text("store.region"), text("store.bucket"));
+    let (prefix, access_key) = (text("store.prefix"), text("store.access_key"));
+    if !endpoint.is_empty() && !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
+        r.complain("store.endpoint", "must begin with http:// or https://");
+    }
+    if prefix.split('/').any(|level| level.parse::<Name>().is_err()) && !prefix.is_empty() {
+        r.complain("store.prefix", "must be plain names joined by '/', without one at the end");
+    }
+    let header_files = r.map("store.header_files").into_iter().map(|(k, v)| (k, PathBuf::from(v))).collect();
+    let part_size = r.bytes("store.part_size");
+    if part_size < 5 << 20 {
+        r.complain("store.part_size", "S3 wants parts of at least 5 MiB");
+    }
+    StoreConf {
+        endpoint,
+        region,
+        bucket,
+        prefix,
+        path_style: r.flag("store.path_style"),
+        access_key,
+        secret_key_file: r.path("store.secret_key_file"),
+        part_size,
+        max_parts: r.number("store.max_parts", 1),
+        parts_in_flight: r.number("store.parts_in_flight", 1),
+        files_at_once: r.number("store.files_at_once", 1),
+        attempts: u32::try_from(r.number("store.attempts", 1)).unwrap_or(u32::MAX),
+        attempt_timeout: r.duration("store.attempt_timeout"),
+        connect_timeout: r.duration("store.connect_timeout"),
+        headers: r.map("store.headers"),
+        header_files,
+    }
+}
+
+pub(super) fn nsc(r: &mut Reader) -> NscConf {
+    let mut text = |key: &str| r.get::<String>(key, "text").unwrap_or_default();
+    let (base, user, step_name) = (text("lims.base"), text("lims.user"), text("lims.step_name"));
+    let (demultiplexing, sequencing) = (text("lims.demultiplexing"), text("lims.sequencing"));
+    let mut id = |key: &str| u32::try_from(r.number(key, 0)).unwrap_or(u32::MAX);
+    let (protocol, step, attempts) = (id("lims.protocol"), id("lims.step"), id("lims.attempts").max(1));
+    let fields = LIMS_FIELDS
+        .into_iter()
+        .filter_map(|name| {
+            Some((name.to_owned(), r.get(&format!("lims.fields.{name}"), "the name of a LIMS field")?))
+        })
+        .collect();
+    let relations = ["proband", "father", "mother"]
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), r.get(&format!("lims.relations.{name}"), "text")?)))
+        .collect();
+    let mut priorities = BTreeMap::new();
+    for word in r.names("lims.priorities") {
+        let key = format!("lims.priorities.{word}");
+        if let Some(priority) = r.get::<Priority>(&key, "urgent, high or normal") {
+            let _earlier = priorities.insert(word.to_lowercase(), priority);
+        }
+    }
+    let settle = r.optional::<jiff::SignedDuration>("transfer.settle", "a length of time");
+    NscConf {
+        lims: LimsConf {
+            base,
+            user,
+            password_file: r.path("lims.password_file"),
+            ca_file: r.optional_path("lims.ca_file"),
+            interval: r.duration("lims.interval"),
+            deadline: r.duration("lims.deadline"),
+            attempts,
+            step_deadline: r.duration("lims.step_deadline"),
+            protocol,
+            step,
+            step_name,
+            demultiplexing,
+            sequencing,
+            fields,
+            relations,
+            priorities,
+        },
+        delivery_root: r.path("delivery.root"),
+        transfer: TransferConf {
+            root: r.path("transfer.root"),
+            kinds: r.list("transfer.kinds", "a kind such as analyses-results/trios"),
+            complete_marker: r.get("transfer.complete_marker", "a file name").unwrap_or_default(),
+            settle: settle.and_then(|d| Duration::try_from(d).ok()),
+            scan: r.duration("transfer.scan"),
+        },
+        signing_key: r.optional_path("signing.key_file"),
+    }
+}
+
+pub(super) fn tsd(r: &mut Reader, wanted: bool) -> TsdConf {
+    let interval = r.duration("watch.interval");
+    let allowed_signers = r.optional_path("signers.allowed_file");
+    let disk_floor = r.bytes("disk.floor");
+    let mut landing = BTreeMap::new();
+    for name in r.names("landing") {
+        let key = |field: &str| format!("landing.{name}.{field}");
+        let place = LandingConf {
+            destination: r.path(&key("destination")),
+            ready: r.flag(&key("ready")),
+            dir_mode: r.mode(&key("dir_mode")),
+            file_mode: r.mode(&key("file_mode")),
+        };
+        match name.parse::<Kind>() {
+            Ok(kind) => drop(landing.insert(kind, place)),
+            Err(e) => r.complain(&format!("landing.{name}"), e),
+        }
+    }
+    if wanted && landing.is_empty() {
+        r.complain("landing", "must name at least one kind and its destination");
+    }
+    TsdConf { interval, allowed_signers, disk_floor, landing }
+}

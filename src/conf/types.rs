@@ -1,0 +1,241 @@
+//! What is configured, as types. What each key means stands in `conf/default.toml`.
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::package::{Kind, Name, Priority};
+use crate::supervisor::{Backoff, Limits};
+
+/// Which side this process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// At the sequencing centre.
+    Nsc,
+    /// In the secure zone.
+    Tsd,
+}
+
+impl Role {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Nsc => "nsc",
+            Self::Tsd => "tsd",
+        }
+    }
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl std::str::FromStr for Role {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Nsc, Self::Tsd]
+            .into_iter()
+            .find(|r| r.as_str() == text)
+            .ok_or("it is neither nsc nor tsd".into())
+    }
+}
+
+/// All of it.
+#[derive(Clone, Debug)]
+pub struct Conf {
+    /// Which side.
+    pub role: Role,
+    /// This host's name in journal and commits.
+    pub host: Name,
+    /// Journal, upload progress, status.
+    pub state_dir: PathBuf,
+    /// Logging.
+    pub log: LogConf,
+    /// The supervisor.
+    pub supervisor: SupervisorConf,
+    /// All actors.
+    pub work: WorkConf,
+    /// The object store.
+    pub store: StoreConf,
+    /// What only this side needs.
+    pub side: Side,
+}
+
+/// What only one side needs.
+#[derive(Clone, Debug)]
+pub enum Side {
+    /// The sequencing centre.
+    Nsc(Box<NscConf>),
+    /// The secure zone.
+    Tsd(Box<TsdConf>),
+}
+
+/// Logging.
+#[derive(Clone, Debug)]
+pub struct LogConf {
+    /// One file a day.
+    pub dir: PathBuf,
+    /// Level or filter.
+    pub level: String,
+    /// Days.
+    pub keep_days: usize,
+}
+
+/// The supervisor.
+#[derive(Clone, Copy, Debug)]
+pub struct SupervisorConf {
+    /// How much failing is too much.
+    pub limits: Limits,
+    /// How long an actor may finish what is in hand.
+    pub drain: Duration,
+    /// No pulse for this long: hung.
+    pub stall: Duration,
+}
+
+/// All actors.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkConf {
+    /// Own timer of every actor.
+    pub rhythm: Duration,
+    /// No progress for this long: cut off.
+    pub unit_stall: Duration,
+    /// Before quarantine.
+    pub max_failures: u32,
+    /// Between attempts of one package's step.
+    pub retry: Backoff,
+    /// Between probes during an outage.
+    pub outage: Backoff,
+    /// Threads for digests and disk.
+    pub pool_threads: usize,
+    /// Packages per actor.
+    pub packages_at_once: usize,
+}
+
+/// The object store.
+#[derive(Clone, Debug)]
+pub struct StoreConf {
+    /// Base address.
+    pub endpoint: String,
+    /// For the signature.
+    pub region: String,
+    /// Bucket.
+    pub bucket: String,
+    /// Keys begin with this.
+    pub prefix: String,
+    /// `endpoint/bucket/key` instead of `bucket.endpoint/key`.
+    pub path_style: bool,
+    /// Access key id.
+    pub access_key: String,
+    /// File with the secret key.
+    pub secret_key_file: PathBuf,
+    /// Bytes.
+    pub part_size: u64,
+    /// The endpoint's limit.
+    pub max_parts: usize,
+    /// Over all packages.
+    pub parts_in_flight: usize,
+    /// Of one package.
+    pub files_at_once: usize,
+    /// Of one request.
+    pub attempts: u32,
+    /// Of one attempt.
+    pub attempt_timeout: Duration,
+    /// Of a connection.
+    pub connect_timeout: Duration,
+    /// Sent as they are.
+    pub headers: BTreeMap<String, String>,
+    /// Read afresh for each request.
+    pub header_files: BTreeMap<String, PathBuf>,
+}
+
+/// The sequencing centre.
+#[derive(Clone, Debug)]
+pub struct NscConf {
+    /// The LIMS.
+    pub lims: LimsConf,
+    /// Delivered FASTQ.
+    pub delivery_root: PathBuf,
+    /// The transfer tree.
+    pub transfer: TransferConf,
+    /// Private key; none: unsigned.
+    pub signing_key: Option<PathBuf>,
+}
+
+/// The LIMS.
+#[derive(Clone, Debug)]
+pub struct LimsConf {
+    /// `https://HOST/api/v2`.
+    pub base: String,
+    /// Account.
+    pub user: String,
+    /// File with its password.
+    pub password_file: PathBuf,
+    /// PEM.
+    pub ca_file: Option<PathBuf>,
+    /// Between two looks at the queue.
+    pub interval: Duration,
+    /// Of one request.
+    pub deadline: Duration,
+    /// Of one reading request.
+    pub attempts: u32,
+    /// For a step to leave a state.
+    pub step_deadline: Duration,
+    /// Protocol number.
+    pub protocol: u32,
+    /// Step number.
+    pub step: u32,
+    /// Expected name of the step.
+    pub step_name: String,
+    /// Process type.
+    pub demultiplexing: String,
+    /// Process type.
+    pub sequencing: String,
+    /// What the site's LIMS calls things.
+    pub fields: BTreeMap<String, String>,
+    /// proband, father, mother → the LIMS's words.
+    pub relations: BTreeMap<String, String>,
+    /// The LIMS's words, lower case → priority.
+    pub priorities: BTreeMap<String, Priority>,
+}
+
+/// The transfer tree.
+#[derive(Clone, Debug)]
+pub struct TransferConf {
+    /// Its root.
+    pub root: PathBuf,
+    /// Kinds that are sent.
+    pub kinds: Vec<Kind>,
+    /// File that says that a dropped package is whole.
+    pub complete_marker: String,
+    /// Or: unchanged for this long.
+    pub settle: Option<Duration>,
+    /// Between two looks.
+    pub scan: Duration,
+}
+
+/// The secure zone.
+#[derive(Clone, Debug)]
+pub struct TsdConf {
+    /// Between two looks at the bucket.
+    pub interval: Duration,
+    /// Who may sign; none: unsigned is accepted.
+    pub allowed_signers: Option<PathBuf>,
+    /// Bytes that stay free.
+    pub disk_floor: u64,
+    /// Where each kind lands.
+    pub landing: BTreeMap<Kind, LandingConf>,
+}
+
+/// Where a kind lands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LandingConf {
+    /// Holds one directory per package.
+    pub destination: PathBuf,
+    /// Whether `READY` is written.
+    pub ready: bool,
+    /// Of directories; none: as the umask says.
+    pub dir_mode: Option<u32>,
+    /// Of files; none: as the umask says.
+    pub file_mode: Option<u32>,
+}

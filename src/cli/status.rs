@@ -10,7 +10,7 @@ use super::ConfArgs;
 use super::exit::{Exit, say};
 use crate::clock;
 use crate::conf::Conf;
-use crate::journal::{self, Fold, Holder, Owner, Row};
+use crate::journal::{self, Fold, Holder, Owner, Phase, Row};
 use crate::package::{Reason, State};
 use crate::review::{minute, size};
 use crate::snapshot::{self, Seen};
@@ -158,6 +158,15 @@ impl Present {
         for row in self.fold.packages().filter(|r| r.failures > 0 && !r.state.is_settled()) {
             let error = row.last_error.as_deref().unwrap_or_default();
             say!("  failing: {} ({}, {} so far): {error}", row.id, row.state, row.failures);
+        }
+        for o in self.fold.orders().filter(|o| o.phase == Phase::Review) {
+            let (step, detail) =
+                (o.step.as_deref().unwrap_or("none"), o.detail.as_deref().unwrap_or_default());
+            say!(
+                "! order {} (LIMS step {step}) needs a person since {}: {detail}",
+                o.order.id,
+                minute(o.since)
+            );
         }
         for row in self.stopped() {
             say!(

@@ -4,8 +4,7 @@
 //! all packages of the order were committed, so the LIMS never calls exported what did not get through. An order of which
 //! nothing was delivered has its step deleted (its samples are queued again); one that was delivered in part stays open for
 //! a person. Fails a package whose delivery is missing or changed; a LIMS that does not answer is an outage.
-use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
@@ -22,6 +21,7 @@ use crate::package::{OrderId, PackageId, Reason, State};
 use crate::pool::Pool;
 use crate::supervisor::meter::Meter;
 use crate::supervisor::station::Work;
+use crate::supervisor::timer::Timer;
 
 /// The actor's name.
 pub const NAME: &str = "packager";
@@ -119,14 +119,13 @@ pub struct Packing {
 pub struct Packager {
     packing: Packing,
     work: WorkConf,
-    scan_every: Duration,
-    next_look: Cell<Instant>,
+    look: Timer,
 }
 
 impl Packager {
     /// A fresh one, for every incarnation.
     pub fn new(packing: Packing, work: WorkConf, scan_every: Duration) -> Self {
-        Self { packing, work, scan_every, next_look: Cell::new(Instant::now() + scan_every) }
+        Self { packing, work, look: Timer::new(scan_every) }
     }
 }
 
@@ -141,26 +140,20 @@ impl Work for Packager {
         let mut orders: Vec<&OrderRow> = view.orders().collect();
         orders.sort_by_key(|row| std::cmp::Reverse(row.order.packages.iter().map(|d| d.priority).max()));
         units.extend(orders.into_iter().filter_map(|row| next(&view, row)));
-        if Instant::now() >= self.next_look.get() {
+        if self.look.is_due() {
             units.push(Unit::Look);
         }
         units
     }
 
     fn perform(&self, unit: Unit, _: Meter) -> LocalBoxFuture<'static, Result<(), Failure>> {
-        if matches!(unit, Unit::Look) {
-            self.next_look.set(Instant::now() + self.scan_every);
-        }
         let packing = self.packing.clone();
-        async move {
-            match unit {
-                Unit::Claim(id) => packing.claim(&id).await,
-                Unit::Pack(id) => packing.pack(&id).await,
-                Unit::Settle(id) => packing.settle(&id).await,
-                Unit::Look => packing.look().await,
-            }
+        match unit {
+            Unit::Claim(id) => async move { packing.claim(&id).await }.boxed_local(),
+            Unit::Pack(id) => async move { packing.pack(&id).await }.boxed_local(),
+            Unit::Settle(id) => async move { packing.settle(&id).await }.boxed_local(),
+            Unit::Look => self.look.round(async move { packing.look().await }).boxed_local(),
         }
-        .boxed_local()
     }
 
     fn accident(&self, what: String) -> Blame {

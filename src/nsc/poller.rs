@@ -2,11 +2,9 @@
 //!
 //! Wakes by timer only. A sample whose files, checksums or family are not there yet stays queued, and it is said once for
 //! what it waits. A LIMS that does not answer, or answers nonsense, is an outage.
-use std::cell::Cell;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
@@ -21,6 +19,7 @@ use crate::notices::Notices;
 use crate::package::{Draft, Order, PackageId};
 use crate::supervisor::meter::Meter;
 use crate::supervisor::station::Work;
+use crate::supervisor::timer::Timer;
 
 /// The actor's name.
 pub const NAME: &str = "poller";
@@ -40,15 +39,14 @@ pub struct Poller {
     exporter: Exporter,
     journal: Journal,
     waiting: Notices,
-    interval: Duration,
-    next: Cell<Instant>,
+    timer: Timer,
 }
 
 impl Poller {
     /// A fresh one, for every incarnation.
     pub fn new(exporter: Exporter, journal: Journal, waiting: Notices) -> Self {
-        let interval = exporter.conf.interval;
-        Self { exporter, journal, waiting, interval, next: Cell::new(Instant::now()) }
+        let timer = Timer::new(exporter.conf.interval);
+        Self { exporter, journal, waiting, timer }
     }
 }
 
@@ -57,14 +55,13 @@ impl Work for Poller {
     type Blame = Blame;
 
     fn waiting(&mut self) -> Vec<Round> {
-        if Instant::now() >= self.next.get() { vec![Round] } else { Vec::new() }
+        if self.timer.is_due() { vec![Round] } else { Vec::new() }
     }
 
     fn perform(&self, _: Round, meter: Meter) -> LocalBoxFuture<'static, Result<(), Failure>> {
-        self.next.set(Instant::now() + self.interval);
         let (exporter, journal, waiting) =
             (self.exporter.clone(), self.journal.clone(), self.waiting.clone());
-        async move {
+        let look = async move {
             let (artifacts, packages) = known(&journal);
             let look = look(&exporter, &artifacts, &packages, &meter).await?;
             for order in look.orders {
@@ -74,8 +71,8 @@ impl Work for Poller {
             }
             waiting.replace(look.waiting);
             Ok(())
-        }
-        .boxed_local()
+        };
+        self.timer.round(look).boxed_local()
     }
 
     fn accident(&self, what: String) -> Blame {

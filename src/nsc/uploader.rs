@@ -3,10 +3,9 @@
 //! Wakes when the packager made something, and by timer. Looks through the transfer tree for packages that others dropped,
 //! sends what is most urgent first, and puts a heartbeat every minute so that the receiver notices silence. Stops a package
 //! whose bytes are not what the delivery promised; an unreachable store or an expired token is an outage, not a failure.
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -22,6 +21,7 @@ use crate::journal::{Facts, Fold};
 use crate::package::{PackageId, Priority, State};
 use crate::supervisor::meter::Meter;
 use crate::supervisor::station::Work;
+use crate::supervisor::timer::Timer;
 
 /// The actor's name.
 pub const NAME: &str = "uploader";
@@ -52,16 +52,14 @@ impl std::fmt::Display for Unit {
 pub struct Uploader {
     sending: Sending,
     work: WorkConf,
-    scan_every: Duration,
-    next_scan: Cell<Instant>,
-    next_beat: Cell<Instant>,
+    scan: Timer,
+    beat: Timer,
 }
 
 impl Uploader {
     /// A fresh one, for every incarnation.
     pub fn new(sending: Sending, work: WorkConf, scan_every: Duration) -> Self {
-        let now = Instant::now();
-        Self { sending, work, scan_every, next_scan: Cell::new(now), next_beat: Cell::new(now) }
+        Self { sending, work, scan: Timer::new(scan_every), beat: Timer::new(HEARTBEAT) }
     }
 }
 
@@ -78,11 +76,11 @@ impl Work for Uploader {
     type Blame = Blame;
 
     fn waiting(&mut self) -> Vec<Unit> {
-        let (now, mut units) = (Instant::now(), Vec::new());
-        if now >= self.next_scan.get() {
+        let mut units = Vec::new();
+        if self.scan.is_due() {
             units.push(Unit::Scan);
         }
-        if now >= self.next_beat.get() {
+        if self.beat.is_due() {
             units.push(Unit::Heartbeat);
         }
         let view = self.sending.journal.view();
@@ -96,14 +94,8 @@ impl Work for Uploader {
     fn perform(&self, unit: Unit, meter: Meter) -> LocalBoxFuture<'static, Result<(), Failure>> {
         let sending = self.sending.clone();
         match unit {
-            Unit::Scan => {
-                self.next_scan.set(Instant::now() + self.scan_every);
-                async move { sending.scan().await }.boxed_local()
-            }
-            Unit::Heartbeat => {
-                self.next_beat.set(Instant::now() + HEARTBEAT);
-                async move { sending.heartbeat().await }.boxed_local()
-            }
+            Unit::Scan => self.scan.round(async move { sending.scan().await }).boxed_local(),
+            Unit::Heartbeat => self.beat.round(async move { sending.heartbeat().await }).boxed_local(),
             Unit::Send(id) => async move { sending.further(&id, &meter).await }.boxed_local(),
         }
     }

@@ -10,6 +10,7 @@ mod cage;
 pub mod meter;
 mod spec;
 pub mod station;
+pub mod timer;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};

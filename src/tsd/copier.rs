@@ -184,7 +184,11 @@ impl Copying {
         set_mode(part, place.file_mode)?;
         if let Some(dir) = target.parent() {
             fs::create_dir(dir)?;
-            set_mode(dir, place.dir_mode)?;
+            for level in 0..path.as_str().matches('/').count() {
+                if let Some(dir) = target.ancestors().nth(level + 1) {
+                    set_mode(dir, place.dir_mode)?;
+                }
+            }
         }
         fs::publish(part, target)?;
         Ok(found.size)

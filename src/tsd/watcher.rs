@@ -2,9 +2,8 @@
 //!
 //! Wakes by timer only. Everything in the bucket is hostile until proven: names, sizes, JSON, who signed it. A commit that
 //! cannot be believed quarantines that package and nobody else; an unreachable bucket is an outage.
-use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
@@ -18,6 +17,7 @@ use crate::signature::{self, AllowedSigners};
 use crate::store::{Store, StoreError};
 use crate::supervisor::meter::Meter;
 use crate::supervisor::station::Work;
+use crate::supervisor::timer::Timer;
 
 /// The actor's name.
 pub const NAME: &str = "watcher";
@@ -50,14 +50,13 @@ pub struct Watching {
 /// What the watcher knows between two looks.
 pub struct Watcher {
     watching: Watching,
-    interval: Duration,
-    next: Cell<Instant>,
+    timer: Timer,
 }
 
 impl Watcher {
     /// A fresh one, for every incarnation.
     pub fn new(watching: Watching, interval: Duration) -> Self {
-        Self { watching, interval, next: Cell::new(Instant::now()) }
+        Self { watching, timer: Timer::new(interval) }
     }
 }
 
@@ -66,13 +65,12 @@ impl Work for Watcher {
     type Blame = Blame;
 
     fn waiting(&mut self) -> Vec<Round> {
-        if Instant::now() >= self.next.get() { vec![Round] } else { Vec::new() }
+        if self.timer.is_due() { vec![Round] } else { Vec::new() }
     }
 
     fn perform(&self, _: Round, meter: Meter) -> LocalBoxFuture<'static, Result<(), Failure>> {
-        self.next.set(Instant::now() + self.interval);
         let watching = self.watching.clone();
-        async move { watching.look(&meter).await }.boxed_local()
+        self.timer.round(async move { watching.look(&meter).await }).boxed_local()
     }
 
     fn accident(&self, what: String) -> Blame {

@@ -10,4 +10,5 @@ mod hostile_bucket;
 mod kill_minus_nine;
 mod panics;
 mod real_reads;
+mod split;
 mod world;

@@ -1,0 +1,58 @@
+//! When something that is done again and again is due.
+//!
+//! It is due again `every` after it *began*, so that a slow round does not stretch the rhythm; after a failure it is due at
+//! once, because then the station's own back-off decides when to try.
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// A rhythm; clones share it. Lives on its actor's thread.
+#[derive(Clone, Debug)]
+pub struct Timer {
+    every: Duration,
+    next: Rc<Cell<Instant>>,
+}
+
+impl Timer {
+    /// Due at once, then every so often.
+    pub fn new(every: Duration) -> Self {
+        Self { every, next: Rc::new(Cell::new(Instant::now())) }
+    }
+
+    /// Whether it is time.
+    pub fn is_due(&self) -> bool {
+        Instant::now() >= self.next.get()
+    }
+
+    /// Does the round that is due now.
+    pub fn round<T, E, W>(&self, work: W) -> impl Future<Output = Result<T, E>> + use<T, E, W>
+    where
+        W: Future<Output = Result<T, E>>,
+    {
+        let timer = self.clone();
+        timer.next.set(Instant::now() + timer.every);
+        async move {
+            let done = work.await;
+            if done.is_err() {
+                timer.next.set(Instant::now());
+            }
+            done
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_success_waits_for_its_time_and_a_failure_is_due_at_once() {
+        let timer = Timer::new(Duration::from_secs(60));
+        assert!(timer.is_due());
+        timer.round(async { Ok::<(), ()>(()) }).await.unwrap();
+        assert!(!timer.is_due());
+        let timer = Timer::new(Duration::from_secs(60));
+        timer.clone().round(async { Err::<(), ()>(()) }).await.unwrap_err();
+        assert!(timer.is_due());
+    }
+}

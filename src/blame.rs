@@ -3,10 +3,10 @@
 //! A failure is sorted where it is born: an outage (the same for every package) makes the actor wait; a blame with a
 //! [`Reason`] stops the package at once because trying again cannot help; a blame without one is counted, retried with
 //! back-off, and stops the package when it has happened too often. Only the journal's own failure is fatal.
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::chain;
 use crate::clock;
 use crate::conf::WorkConf;
 use crate::fs::FsError;
@@ -59,18 +59,6 @@ impl fmt::Display for Blame {
             None => f.write_str(&self.detail),
         }
     }
-}
-
-/// An error with all its causes on one line.
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(e) = cause {
-        text.push_str(": ");
-        text.push_str(&e.to_string());
-        cause = e.source();
-    }
-    text
 }
 
 impl From<Arc<JournalError>> for Failure {

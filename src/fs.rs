@@ -75,11 +75,18 @@ pub fn create_dir(dir: &Path) -> Result<(), FsError> {
 /// Writes a whole file so that a reader sees the old bytes or the new ones, and a power cut changes nothing of that.
 pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
     let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    write_durably_via(dir, path, bytes)
+}
+
+/// The same with the temporary file in `scratch`, on the same file system: a kill -9 in between must not leave a scrap in a
+/// package, where it would be taken for payload.
+pub fn write_durably_via(scratch: &Path, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new()
         .prefix(".tmp-")
         .permissions(fs::Permissions::from_mode(0o640))
-        .tempfile_in(dir)
-        .map_err(FsError::at("create a temporary file in", dir))?;
+        .tempfile_in(scratch)
+        .map_err(FsError::at("create a temporary file in", scratch))?;
     file.write_all(bytes).map_err(FsError::at("write", path))?;
     file.as_file().sync_all().map_err(FsError::at("fsync", path))?;
     drop(file.persist(path).map_err(|e| FsError::at("replace", path)(e.error))?);
@@ -171,6 +178,15 @@ impl Fingerprint {
 pub fn free_bytes(path: &Path) -> Result<u64, FsError> {
     let s = rustix::fs::statvfs(path).map_err(|e| FsError::at("ask for free space at", path)(e.into()))?;
     Ok(s.f_bavail.saturating_mul(s.f_frsize))
+}
+
+/// Whether a directory is there. Only "there is none" is no: a mount that does not answer is an error, never an absence.
+pub fn dir_exists(path: &Path) -> Result<bool, FsError> {
+    match fs::metadata(path) {
+        Ok(found) => Ok(found.is_dir()),
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
+        Err(e) => Err(FsError::at("look at", path)(e)),
+    }
 }
 
 /// Whether two existing paths lie on one file system, so that hard links and atomic renames work between them.

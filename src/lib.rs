@@ -43,6 +43,18 @@ pub mod store;
 pub mod supervisor;
 pub mod tsd;
 
+/// An error with all its causes on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(e) = cause {
+        text.push_str(": ");
+        text.push_str(&e.to_string());
+        cause = e.source();
+    }
+    text
+}
+
 /// Arms the named points of failure from the environment variable `FAILPOINTS`, in test builds. Elsewhere it does nothing,
 /// because the points are not there.
 pub fn failpoints() -> Option<fail::FailScenario<'static>> {

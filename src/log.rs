@@ -39,7 +39,7 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
 
 /// Starts logging of a daemon. Keep the guard until the end: dropping it writes out what is still in memory.
 pub fn start(conf: &LogConf) -> Result<WorkerGuard, String> {
-    crate::fs::create_dir(&conf.dir).map_err(|e| crate::blame::chain(&e))?;
+    crate::fs::create_dir(&conf.dir).map_err(|e| crate::chain(&e))?;
     let appender = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
         .filename_prefix(PREFIX)

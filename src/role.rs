@@ -42,6 +42,15 @@ pub fn actors(role: Role) -> [&'static str; 3] {
     }
 }
 
+/// Whether the role has all these actors.
+pub fn check(role: Role, only: &[String]) -> Result<(), String> {
+    let known = actors(role);
+    match only.iter().find(|o| !known.contains(&o.as_str())) {
+        Some(odd) => Err(format!("role {role} has no actor {odd:?}; it has {}", known.join(", "))),
+        None => Ok(()),
+    }
+}
+
 /// A role, ready to be started.
 pub struct Assembly {
     /// Sink first.
@@ -54,14 +63,11 @@ pub struct Assembly {
 
 /// Puts a role together. Everything that can fail before work begins fails here, in words for an operator.
 pub fn assemble(conf: &Conf, journal: &Journal, only: &[String]) -> Result<Assembly, String> {
-    let known = actors(conf.role);
-    if let Some(odd) = only.iter().find(|o| !known.contains(&o.as_str())) {
-        return Err(format!("role {} has no actor {odd:?}; it has {}", conf.role, known.join(", ")));
-    }
+    check(conf.role, only)?;
     let threads = conf.work.pool_threads;
     let pool = Pool::new("work", threads, threads * QUEUE_PER_THREAD);
     let pool = pool.map_err(|e| format!("could not start the worker threads: {e}"))?;
-    let store = Store::new(&conf.store, pool.clone()).map_err(|e| crate::blame::chain(&e))?;
+    let store = Store::new(&conf.store, pool.clone()).map_err(|e| crate::chain(&e))?;
     let kit = Kit { conf, journal, pool, store, board: Board::default(), only };
     match &conf.side {
         Side::Nsc(nsc) => kit.nsc(nsc),
@@ -83,7 +89,7 @@ type Child = (ChildSpec, actix::Recipient<Wake>);
 impl Kit<'_> {
     fn nsc(self, nsc: &NscConf) -> Result<Assembly, String> {
         let tree = Tree::new(&nsc.transfer);
-        tree.prepare().map_err(|e| crate::blame::chain(&e))?;
+        tree.prepare().map_err(|e| crate::chain(&e))?;
         let exporter = Exporter::new(&nsc.lims, nsc.delivery_root.clone())?;
         let signer = nsc.signing_key.as_deref().map(Signer::from_file).transpose();
         let (waiting, refused, work, scan) =
@@ -92,14 +98,16 @@ impl Kit<'_> {
             journal: self.journal.clone(),
             store: self.store.clone(),
             tree: tree.clone(),
+            pool: self.pool.clone(),
             state_dir: self.conf.state_dir.clone(),
             files_at_once: self.conf.store.files_at_once,
             sender: Sender { name: self.conf.host.clone(), epoch: 1 },
-            signer: signer.map_err(|e| crate::blame::chain(&e))?,
+            signer: signer.map_err(|e| crate::chain(&e))?,
             refused: refused.clone(),
         };
         let (journal, pool) = (self.journal.clone(), self.pool.clone());
-        let packing = Packing { journal: journal.clone(), exporter: exporter.clone(), tree, pool };
+        let packing =
+            Packing { journal: journal.clone(), exporter: exporter.clone(), tree, pool: pool.clone() };
         let seen = waiting.clone();
         let at_once = work.packages_at_once;
 
@@ -109,7 +117,7 @@ impl Kit<'_> {
             Packager::new(packing.clone(), work, scan)
         });
         let (poller, _) = self.child(nsc::poller::NAME, 1, Some(wake), move || {
-            Poller::new(exporter.clone(), journal.clone(), seen.clone())
+            Poller::new(exporter.clone(), journal.clone(), seen.clone(), pool.clone())
         });
         Ok(self.assembly([uploader, packager, poller], vec![waiting, refused]))
     }
@@ -124,7 +132,7 @@ impl Kit<'_> {
             journal: self.journal.clone(),
             store: self.store.clone(),
             landing: landing.clone(),
-            signers: signers.map_err(|e| crate::blame::chain(&e))?,
+            signers: signers.map_err(|e| crate::chain(&e))?,
             refused: refused.clone(),
         };
         let copying = Copying {
@@ -212,7 +220,7 @@ fn record_aside(journal: &Journal, event: Event) {
     let journal = journal.clone();
     let _detached = crate::supervisor::runtime().spawn(async move {
         if let Err(e) = journal.record(event).await {
-            tracing::error!(error = %crate::blame::chain(&*e), "could not record it in the journal");
+            tracing::error!(error = %crate::chain(&*e), "could not record it in the journal");
         }
     });
 }

@@ -38,6 +38,11 @@ pub struct ConfArgs {
 impl ConfArgs {
     /// Reads it; complaints come all at once.
     pub fn load(&self) -> Result<Conf, Exit> {
+        if self.config.is_none() && std::env::vars().all(|(name, _)| !name.starts_with("TSD_IMPORT__")) {
+            return Err(Exit::config(
+                "no configuration was given: name a file with --config or in TSD_IMPORT_CONFIG",
+            ));
+        }
         Conf::load(self.config.as_deref(), self.role).map_err(Exit::config)
     }
 }
@@ -88,10 +93,19 @@ fn check(args: &ConfArgs) -> Result<(), Exit> {
     let conf = args.load()?;
     conf.check_files().map_err(Exit::config)?;
     let what = match &conf.side {
-        Side::Nsc(nsc) => format!("LIMS {}, transfer tree {}", nsc.lims.base, nsc.transfer.root.display()),
+        Side::Nsc(nsc) => {
+            let signed = if nsc.signing_key.is_some() { "signed" } else { "UNSIGNED (no signing.key_file)" };
+            let (lims, tree) = (&nsc.lims.base, nsc.transfer.root.display());
+            format!("LIMS {lims}, transfer tree {tree}, commits {signed}")
+        }
         Side::Tsd(tsd) => {
             let kinds: Vec<&str> = tsd.landing.keys().map(|k| k.as_str()).collect();
-            format!("landing of {}", kinds.join(", "))
+            let signed = if tsd.allowed_signers.is_some() {
+                "required"
+            } else {
+                "NOT REQUIRED (no signers.allowed_file)"
+            };
+            format!("landing of {}, signatures {signed}", kinds.join(", "))
         }
     };
     exit::say(format_args!(

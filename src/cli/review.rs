@@ -4,8 +4,9 @@ use jiff::{Span, Timestamp};
 use super::ConfArgs;
 use super::exit::{Exit, say};
 use crate::clock;
-use crate::journal;
+use crate::journal::{self, Owner};
 use crate::review::{Review, Scope};
+use crate::role;
 
 /// Options of `review`.
 #[derive(clap::Args, Debug, Clone)]
@@ -72,10 +73,31 @@ pub fn review(args: &ReviewArgs) -> Result<(), Exit> {
         actor: args.actor.clone(),
         package: args.package.clone(),
     };
+    if scope.since >= scope.until {
+        return Err(Exit::no("--since must lie before --until, and neither in the future"));
+    }
+    let known = role::actors(conf.role);
+    if let Some(odd) = args.actor.as_deref().filter(|a| !known.contains(a)) {
+        return Err(Exit::no(format!(
+            "role {} has no actor {odd:?}; it has {}",
+            conf.role,
+            known.join(", ")
+        )));
+    }
+    if !conf.state_dir.join(journal::FILE).is_file() {
+        return Err(Exit::no(format!(
+            "there is no journal in {}; is state.dir right?",
+            conf.state_dir.display()
+        )));
+    }
     let mut review = Review::default();
+    review.alive = Owner::look(&conf.state_dir).is_some();
     let read = journal::read(&conf.state_dir, |line| review.take(&line, &scope));
-    let report = read.map_err(|e| Exit::no(crate::blame::chain(&e)))?;
+    let report = read.map_err(|e| Exit::no(crate::chain(&e)))?;
     review.finish(&scope);
+    if let Some(wanted) = args.package.as_deref().filter(|_| review.packages() == 0) {
+        return Err(Exit::no(format!("no package in this journal has {wanted:?} in its name")));
+    }
     if args.json {
         let text = serde_json::to_string_pretty(&review).map_err(Exit::no)?;
         say(format_args!("{text}"))?;

@@ -7,7 +7,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ConfArgs, Exit};
-use crate::blame::chain;
+use crate::chain;
 use crate::clock;
 use crate::conf::Conf;
 use crate::journal::{Event, Holder, Journal, JournalError, Owner, OwnerError};
@@ -26,19 +26,22 @@ pub struct RunArgs {
     /// Take a state directory that another host left owned; only when nothing runs there any more
     #[arg(long)]
     take_over: bool,
+    /// Stop when stdin ends: for a parent that must not leave us behind
+    #[arg(long, hide = true)]
+    until_eof: bool,
 }
 
 /// Runs until it is told to stop or gives up.
 pub fn run(args: &RunArgs) -> Result<(), Exit> {
     let conf = args.conf.load()?;
     conf.check_files().map_err(Exit::config)?;
+    role::check(conf.role, &args.only).map_err(Exit::config)?;
     let _flushes_at_the_end = crate::log::start(&conf.log).map_err(Exit::config)?;
     install_panic_hook();
-    let started = start(&conf, args);
-    if let Err(exit) = &started {
+    start(&conf, args).map_err(|exit| {
         tracing::error!(code = exit.code, why = exit.why, "the daemon ends");
-    }
-    started
+        Exit { why: String::new(), ..exit } // said already, in the log and on stderr
+    })
 }
 
 fn start(conf: &Conf, args: &RunArgs) -> Result<(), Exit> {
@@ -66,7 +69,7 @@ fn start(conf: &Conf, args: &RunArgs) -> Result<(), Exit> {
     let live = async {
         let begin = Event::Started { role, host, pid: me.pid, version: version.to_owned() };
         journal.record(begin).await.map_err(|e| Exit::temporary(chain(&*e)))?;
-        let verdict = supervise(conf, &journal, assembly).await;
+        let verdict = supervise(conf, &journal, assembly, args.until_eof).await;
         let exit = verdict.as_ref().err().map_or(0, |_| 75);
         let why = verdict.clone().err().unwrap_or_else(|| "stopped in order".into());
         if let Err(e) = journal.record(Event::Stopped { exit, why: why.clone() }).await {
@@ -78,7 +81,12 @@ fn start(conf: &Conf, args: &RunArgs) -> Result<(), Exit> {
     actix_rt::System::with_tokio_rt(runtime).block_on(live)
 }
 
-async fn supervise(conf: &Conf, journal: &Journal, assembly: Assembly) -> Result<(), String> {
+async fn supervise(
+    conf: &Conf,
+    journal: &Journal,
+    assembly: Assembly,
+    until_eof: bool,
+) -> Result<(), String> {
     let observer = role::observer(journal.clone());
     let (supervisor, mut ended) = Supervisor::new(conf.supervisor.limits, observer, assembly.specs);
     let supervisor = supervisor.start();
@@ -94,11 +102,13 @@ async fn supervise(conf: &Conf, journal: &Journal, assembly: Assembly) -> Result
     });
     let hook = |kind| signal(kind).map_err(|e| format!("could not listen for signals: {e}"));
     let (mut term, mut int) = (hook(SignalKind::terminate())?, hook(SignalKind::interrupt())?);
+    let mut parent = std::pin::pin!(parent_gone(until_eof));
     let gone = |_| "the supervisor itself ended".to_owned();
     let name = tokio::select! {
         verdict = &mut ended => return verdict.map_err(gone)?,
         _ = term.recv() => "SIGTERM",
         _ = int.recv() => "SIGINT",
+        () = &mut parent => "end of stdin",
     };
     tracing::info!(
         signal = name,
@@ -112,6 +122,16 @@ async fn supervise(conf: &Conf, journal: &Journal, assembly: Assembly) -> Result
     };
     writing.abort();
     verdict
+}
+
+/// Waits for the end of stdin, which comes when the parent is gone, however it went. For ever, if nobody asked for that.
+async fn parent_gone(asked: bool) {
+    if !asked {
+        return std::future::pending().await;
+    }
+    let mut buffer = [0; 64];
+    let mut stdin = tokio::io::stdin();
+    while tokio::io::AsyncReadExt::read(&mut stdin, &mut buffer).await.is_ok_and(|n| n > 0) {}
 }
 
 async fn write_status(

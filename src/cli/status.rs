@@ -34,12 +34,12 @@ struct Present {
     seen: Option<Seen>,
 }
 
-/// Prints the present. Exit code 1 if the daemon does not run.
+/// Prints the present. Exit code 1 if the daemon does not run or hangs.
 pub fn status(args: &StatusArgs) -> Result<(), Exit> {
     let conf = args.conf.load()?;
     let mut fold = Fold::default();
     let read = journal::read(&conf.state_dir, |line| fold.apply(&line));
-    let _report = read.map_err(|e| Exit::no(crate::blame::chain(&e)))?;
+    let _report = read.map_err(|e| Exit::no(crate::chain(&e)))?;
     let present =
         Present { fold, holder: Owner::look(&conf.state_dir), seen: snapshot::read(&conf.state_dir) };
     if args.json {
@@ -47,7 +47,11 @@ pub fn status(args: &StatusArgs) -> Result<(), Exit> {
     } else {
         say(format_args!("{}", present.to_text(&conf).trim_end()))?;
     }
-    if present.holder.is_some() { Ok(()) } else { Err(Exit { code: 1, why: String::new() }) }
+    if present.holder.is_some() && present.snapshot().is_some() {
+        Ok(())
+    } else {
+        Err(Exit { code: 1, why: String::new() })
+    }
 }
 
 impl Present {
@@ -87,12 +91,12 @@ impl Present {
                 s.version
             ),
             (Some(h), None) => say!(
-                "{} on {}: process {} on {} runs, but has not reported for {} s",
+                "{} on {}: process {} on {} runs, but has NOT REPORTED for {} s: it hangs or is stopped",
                 conf.role,
                 conf.host,
                 h.pid,
                 h.host,
-                FRESH.as_secs()
+                self.seen.as_ref().map_or(0, |s| clock::age(s.at, clock::now()).as_secs())
             ),
             (None, _) => say!("{} on {}: NOT RUNNING; this is what the journal says", conf.role, conf.host),
         }

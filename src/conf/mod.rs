@@ -5,6 +5,9 @@ mod types;
 
 use std::path::Path;
 
+use crate::chain;
+use crate::secret::Secret;
+
 use reader::Reader;
 pub use reader::{Complaints, DEFAULTS};
 pub use types::{
@@ -42,6 +45,13 @@ impl Conf {
         let supervisor = read::supervisor(&mut r);
         let work = read::work(&mut r);
         let store = read::store(&mut r);
+        if let Some(work) = work.as_ref().filter(|w| w.unit_stall <= store.whole_request()) {
+            let (stall, whole) = (work.unit_stall, store.whole_request());
+            let why = format!(
+                "{stall:?} must be longer than one request to the store may take ({whole:?}), or a store that hangs would be blamed on packages"
+            );
+            r.complain("work.unit_stall", why);
+        }
         r.required(role == Some(Role::Nsc));
         let nsc = read::nsc(&mut r);
         r.required(role == Some(Role::Tsd));
@@ -72,16 +82,15 @@ impl Conf {
                 missing.push(format!("{key}: cannot read {}: {e}", path.display()));
             }
         };
-        file("store.secret_key_file", &self.store.secret_key_file);
+        let mut secrets: Vec<(&str, &Path)> = vec![("store.secret_key_file", &self.store.secret_key_file)];
         for (name, path) in &self.store.header_files {
             file(&format!("store.header_files.{name}"), path);
         }
         let mut dirs: Vec<(String, &Path)> = Vec::new();
         match &self.side {
             Side::Nsc(nsc) => {
-                file("lims.password_file", &nsc.lims.password_file);
+                secrets.push(("lims.password_file", &nsc.lims.password_file));
                 nsc.lims.ca_file.iter().for_each(|p| file("lims.ca_file", p));
-                nsc.signing_key.iter().for_each(|p| file("signing.key_file", p));
                 dirs.push(("delivery.root".into(), &nsc.delivery_root));
                 dirs.push(("transfer.root".into(), &nsc.transfer.root));
             }
@@ -91,6 +100,16 @@ impl Conf {
                     dirs.push((format!("landing.{kind}.destination"), &landing.destination));
                 }
             }
+        }
+        for (key, path) in secrets {
+            if let Err(e) = Secret::from_file(path) {
+                missing.push(format!("{key}: {}", chain(&e)));
+            }
+        }
+        if let Side::Nsc(nsc) = &self.side
+            && let Some(Err(e)) = nsc.signing_key.as_deref().map(Secret::pem_from_file)
+        {
+            missing.push(format!("signing.key_file: {}", chain(&e)));
         }
         for (key, dir) in dirs.into_iter().filter(|(_, dir)| !dir.is_dir()) {
             missing.push(format!(

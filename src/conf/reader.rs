@@ -44,11 +44,9 @@ impl Reader {
     ) -> Result<Self, Complaints> {
         let mut layers = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
         if let Some(path) = file {
-            if !path.is_file() {
-                return Err(Complaints(vec![format!(
-                    "{}: there is no such file; name one with --config",
-                    path.display()
-                )]));
+            if let Err(e) = std::fs::read(path) {
+                let what = format!("{}: cannot be read ({e}); name another with --config", path.display());
+                return Err(Complaints(vec![what]));
             }
             layers = layers.add_source(File::from(path).format(FileFormat::Toml));
         }

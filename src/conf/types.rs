@@ -149,6 +149,13 @@ pub struct StoreConf {
     pub header_files: BTreeMap<String, PathBuf>,
 }
 
+impl StoreConf {
+    /// The longest that one request may take, all its attempts with their pauses.
+    pub fn whole_request(&self) -> Duration {
+        self.attempt_timeout.saturating_mul(self.attempts).saturating_add(Duration::from_secs(60))
+    }
+}
+
 /// The sequencing centre.
 #[derive(Clone, Debug)]
 pub struct NscConf {

@@ -4,13 +4,15 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 
 use crate::conf::Role;
 
 /// A running daemon. Dropping it kills it, so that nothing outlives a demonstration or a test.
 pub struct Daemon {
     child: Child,
+    /// Open as long as we live. (`Child::wait` would close it if it were still in there, and so end the daemon twice.)
+    _lifeline: Option<ChildStdin>,
     /// Its stderr goes here.
     pub stderr: PathBuf,
 }
@@ -28,12 +30,15 @@ impl Daemon {
         let log = File::options().create(true).append(true).open(&stderr);
         let log = log.map_err(|e| format!("could not write {}: {e}", stderr.display()))?;
         let mut command = Command::new(program);
-        let command = command.arg("run").args(["--role", role.as_str(), "--config"]).arg(conf).args(args);
-        let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
+        // It stops when its stdin ends, so that it never outlives us, not even our kill -9.
+        let command =
+            command.args(["run", "--until-eof", "--role", role.as_str(), "--config"]).arg(conf).args(args);
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
         // A signal from the keyboard is for the demonstration, which passes it on in order.
         let command = command.process_group(0).envs(env.iter().copied());
-        let child = command.spawn().map_err(|e| format!("could not start {}: {e}", program.display()))?;
-        Ok(Self { child, stderr })
+        let mut child = command.spawn().map_err(|e| format!("could not start {}: {e}", program.display()))?;
+        let lifeline = child.stdin.take();
+        Ok(Self { child, _lifeline: lifeline, stderr })
     }
 
     /// Its process id; none when it has ended.

@@ -63,29 +63,58 @@ pub struct Progress {
     multi: Option<MultiProgress>,
     bars: BTreeMap<PackageId, ProgressBar>,
     last: BTreeMap<PackageId, View>,
+    total: Option<ProgressBar>,
 }
+
+/// More packages than this: finished ones leave the screen.
+const MANY: usize = 18;
 
 impl Progress {
     /// Bars on a terminal, lines elsewhere.
     pub fn new() -> Self {
         let target = ProgressDrawTarget::stderr_with_hz(4);
         let multi = std::io::stderr().is_terminal().then(|| MultiProgress::with_draw_target(target));
-        Self { multi, bars: BTreeMap::new(), last: BTreeMap::new() }
+        let total = multi.as_ref().map(|m| {
+            let style =
+                ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+            m.add(ProgressBar::new(1).with_style(style))
+        });
+        Self { multi, bars: BTreeMap::new(), last: BTreeMap::new(), total }
     }
 
     /// Shows the present and returns it.
     pub fn show(&mut self, site: &Site) -> BTreeMap<PackageId, View> {
         let (views, motions) = (look(site), motions(site));
         for (id, view) in &views {
-            let motion = motions.iter().find(|m| m.unit == id.to_string() && m.total > 0);
-            match &self.multi {
-                Some(multi) => {
-                    let bar = self.bars.entry(id.clone()).or_insert_with(|| multi.add(bar(id)));
+            let moving = matches!(view.there, Some(State::Copying | State::Copied))
+                || view.here == Some(State::Uploading);
+            let of = |m: &&Motion| {
+                moving && m.unit == id.to_string() && m.total > 0 && m.done > 0 && m.done < m.total
+            };
+            let motion = motions.iter().find(of);
+            match self.multi.as_ref().zip(self.total.as_ref()) {
+                Some((multi, total)) => {
+                    let bar =
+                        self.bars.entry(id.clone()).or_insert_with(|| multi.insert_before(total, bar(id)));
                     draw(bar, view, motion);
+                    let over = view.there == Some(State::Ready) || view.stopped.is_some();
+                    if over && views.len() > MANY {
+                        bar.finish_and_clear(); // the ones that move must stay in sight
+                    }
                 }
                 None if self.last.get(id) != Some(view) => eprintln!("{id}: {}", words(view, motion)),
                 None => {}
             }
+        }
+        let ready = views.values().filter(|v| v.there == Some(State::Ready)).count();
+        let stopped = views.values().filter(|v| v.stopped.is_some()).count();
+        let bytes: u64 = views.values().filter(|v| v.there == Some(State::Ready)).map(|v| v.bytes).sum();
+        if let Some(total) = &self.total {
+            total.set_message(format!(
+                "{ready} of {} ready ({}), {stopped} stopped",
+                views.len(),
+                size(bytes)
+            ));
         }
         self.last.clone_from(&views);
         views
@@ -93,13 +122,14 @@ impl Progress {
 
     /// Leaves the last picture standing.
     pub fn end(&self) {
-        self.bars.values().for_each(ProgressBar::abandon);
+        self.bars.values().filter(|b| !b.is_finished()).for_each(ProgressBar::abandon);
+        self.total.iter().for_each(ProgressBar::abandon);
     }
 }
 
 fn bar(id: &PackageId) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix:44!} {bar:16} {msg}");
-    let bar = ProgressBar::new(8).with_prefix(id.to_string());
+    let style = ProgressStyle::with_template("{prefix:26!} {bar:8} {wide_msg}");
+    let bar = ProgressBar::new(8).with_prefix(id.name.to_string());
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
@@ -124,7 +154,7 @@ fn draw(bar: &ProgressBar, view: &View, motion: Option<&Motion>) {
 
 fn words(view: &View, motion: Option<&Motion>) -> String {
     if let Some(why) = &view.stopped {
-        return format!("quarantined  {}", why.chars().take(60).collect::<String>());
+        return format!("quarantined {why}");
     }
     let state = match (view.there, view.here) {
         (Some(there), _) => there.as_str(),

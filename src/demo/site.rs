@@ -93,7 +93,7 @@ impl Drop for Site {
 }
 
 fn said<E: std::error::Error>(what: &'static str) -> impl Fn(E) -> String {
-    move |e| format!("could not {what}: {}", crate::blame::chain(&e))
+    move |e| format!("could not {what}: {}", crate::chain(&e))
 }
 
 impl Site {

@@ -28,6 +28,9 @@ pub async fn tell(options: &Options) -> Result<(), String> {
             options.dir.display()
         ));
     }
+    for path in options.reads.iter().flatten() {
+        gzipped(path)?;
+    }
     say(&format!("making a site in {} …", options.dir.display()));
     let mut site = Site::open(&options.dir, &SiteOptions::default()).await?;
     site.keep_tokens_fresh(Duration::from_secs(6));
@@ -52,10 +55,12 @@ pub async fn tell(options: &Options) -> Result<(), String> {
         if missing.is_empty() || begun.elapsed() > limit {
             break missing;
         }
-        let mut ctrl_c = std::pin::pin!(tokio::signal::ctrl_c());
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(250)) => {}
-            _ = &mut ctrl_c => return Err("interrupted; both roles were stopped".into()),
+            () = told_to_stop() => {
+                progress.end();
+                return Err(format!("interrupted; both roles were stopped. What was made lies in {}", options.dir.display()));
+            }
         }
         restart_if_gone(&mut daemons, &program, &site)?;
     };
@@ -73,7 +78,7 @@ pub async fn tell(options: &Options) -> Result<(), String> {
     for (id, view) in views.iter().filter(|(_, v)| v.stopped.is_some()) {
         say(&format!("stopped as it should be: {id}\n    {}", view.stopped.as_deref().unwrap_or_default()));
     }
-    what_next(&site, &program);
+    what_next(&site, &program, options.stay);
     if options.stay && missing.is_empty() {
         say("\nboth roles go on; kill one with -9 and see it come back. Ctrl-C ends everything");
         stay(&mut daemons, &program, &site).await?;
@@ -93,6 +98,33 @@ pub async fn tell(options: &Options) -> Result<(), String> {
     Err(format!("after {limit:?} these are not where they should be:\n  {}", missing.join("\n  ")))
 }
 
+/// Ctrl-C, SIGTERM, or the terminal is gone.
+async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let wait = |kind| async move {
+        match signal(kind) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await, // then it ends us the hard way, and the roles with us
+        }
+    };
+    tokio::select! {
+        () = wait(SignalKind::interrupt()) => {}
+        () = wait(SignalKind::terminate()) => {}
+        () = wait(SignalKind::hangup()) => {}
+    }
+}
+
+/// Real reads are gzipped FASTQ; anything else is noticed before a site is made for it.
+fn gzipped(path: &Path) -> Result<(), String> {
+    let file = std::fs::File::open(path).map_err(|e| format!("could not read {}: {e}", path.display()))?;
+    let mut first = [0; 1];
+    let read = std::io::Read::read(&mut flate2::read::MultiGzDecoder::new(file), &mut first);
+    match read {
+        Ok(1) if first == *b"@" => Ok(()),
+        _ => Err(format!("{} is no gzipped FASTQ", path.display())),
+    }
+}
+
 fn say(line: &str) {
     // A reader that went away is no reason to stop the daemons half-way.
     let _gone = writeln!(std::io::stdout(), "{line}");
@@ -110,10 +142,13 @@ fn restart_if_gone(daemons: &mut [(Role, Daemon)], program: &Path, site: &Site) 
 }
 
 async fn stay(daemons: &mut [(Role, Daemon)], program: &Path, site: &Site) -> Result<(), String> {
-    let mut ctrl_c = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut told = std::pin::pin!(told_to_stop());
     loop {
         tokio::select! {
-            _ = &mut ctrl_c => return Ok(()),
+            () = &mut told => {
+                say("stopping both roles");
+                return Ok(());
+            }
             () = tokio::time::sleep(Duration::from_millis(500)) => restart_if_gone(daemons, program, site)?,
         }
     }
@@ -133,6 +168,9 @@ fn deliver(site: &mut Site, options: &Options) -> Result<Plan, String> {
         let size = options.size.as_u64().max(1 << 10);
         let bytes = size / 2 + u64::from(n) * size / u64::from(options.samples); // a half to one and a half
         let reads = real.clone().map_or(Reads::Made(bytes), |(r1, r2)| Reads::Real(r1, r2));
+        if options.samples >= 8 && n % (options.samples / 4) == 0 {
+            say(&format!("  reads of sample {} of {} …", n + 1, options.samples));
+        }
         let sample = site.sequence(&Order { dna: dna.clone(), priority, family, reads })?;
         queue.push((sample, dna.clone()));
         let into = if n == last { &mut plan.stop } else { &mut plan.arrive };
@@ -148,8 +186,7 @@ fn deliver(site: &mut Site, options: &Options) -> Result<Plan, String> {
     }
     drop_results(site, &mut plan)?;
     let each = size(options.size.as_u64());
-    let reads =
-        if real.is_some() { "real reads".to_owned() } else { format!("2 × about {each} of reads each") };
+    let reads = if real.is_some() { "real reads".to_owned() } else { format!("FASTQ files of about {each}") };
     say(&format!(
         "{} samples are queued in the LIMS ({reads}); another pipeline dropped 2 packages of results",
         options.samples
@@ -206,7 +243,7 @@ impl Plan {
     }
 }
 
-fn what_next(site: &Site, program: &Path) {
+fn what_next(site: &Site, program: &Path, stays: bool) {
     let (dir, program) = (site.dir.display(), program.display());
     say(&format!(
         "\nlook around:
@@ -215,8 +252,10 @@ fn what_next(site: &Site, program: &Path) {
   {dir}/tsd/archive/samples      the samples that arrived; each proves itself:
       cd {dir}/tsd/archive/samples/{project}-HG10000001 && sha256sum -c --strict SHA256SUMS
   {dir}/nsc/transfer/production      the transfer tree, FASTQ hard-linked to {dir}/nsc/delivery
-  {dir}/nsc/state/journal.jsonl      the journal: every move, hash-chained
-try --stay, then kill one of the two with -9 and see",
+  {dir}/nsc/state/journal.jsonl      the journal: every move, hash-chained",
         project = super::site::PROJECT
     ));
+    if !stays {
+        say("try --stay, then kill one of the two with -9 and see");
+    }
 }

@@ -53,6 +53,17 @@ pub enum Event {
         /// All of it.
         order: Box<Order>,
     },
+    /// The LIMS step of an order whose packages are at their end could not be ended.
+    OrderFailed {
+        /// Which order.
+        order: OrderId,
+        /// How often so far.
+        failures: u32,
+        /// Why.
+        error: String,
+        /// The next attempt is not before.
+        retry_at: Timestamp,
+    },
     /// An order's way through the LIMS.
     Claim {
         /// Which order.

@@ -51,6 +51,10 @@ pub struct OrderRow {
     pub step: Option<String>,
     /// The last remark.
     pub detail: Option<String>,
+    /// Failures to end its step.
+    pub failures: u32,
+    /// Not before.
+    pub retry_at: Option<Timestamp>,
 }
 
 /// The sender's own chain of commits.
@@ -91,6 +95,8 @@ impl Fold {
                     since: at,
                     step: None,
                     detail: None,
+                    failures: 0,
+                    retry_at: None,
                 };
                 drop(self.orders.insert(order.id.clone(), row));
             }
@@ -99,6 +105,11 @@ impl Fold {
                     (row.phase, row.since) = (*phase, at);
                     row.step = step.clone().or(row.step.take());
                     row.detail.clone_from(detail);
+                }
+            }
+            Event::OrderFailed { order, failures, retry_at, .. } => {
+                if let Some(row) = self.orders.get_mut(order) {
+                    (row.failures, row.retry_at) = (*failures, Some(*retry_at));
                 }
             }
             Event::Moved { package, to, facts, .. } => self.moved(package, *to, facts, at),

@@ -15,7 +15,7 @@ mod file;
 mod fold;
 mod owner;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 
@@ -30,7 +30,7 @@ pub use fold::{Fold, OrderRow, Row, SentChain};
 pub use owner::{Holder, Owner, OwnerError};
 
 use crate::clock;
-use crate::package::{PackageId, State};
+use crate::package::{Order, PackageId, State};
 
 /// Events waiting for the disk; more callers than this wait their turn.
 const QUEUE: usize = 1024;
@@ -41,6 +41,8 @@ enum Condition {
     From(PackageId, Option<State>, State),
     /// Only if this is the sender's next commit and the package has none decided yet.
     NextCommit(PackageId, u64),
+    /// Only if none of the order's artifacts and packages is known.
+    NewOrder(Vec<String>, Vec<PackageId>),
 }
 
 struct Command {
@@ -110,6 +112,13 @@ impl Journal {
         self.send(Condition::NextCommit(package.clone(), sequence), event).await
     }
 
+    /// Takes a new order: its packages are `Found`. `Ok(false)`: one of its artifacts or packages is known already.
+    pub async fn order(&self, order: Order) -> Result<bool, Arc<JournalError>> {
+        let packages = order.packages.iter().map(|d| d.id.clone()).collect();
+        let condition = Condition::NewOrder(order.artifacts.clone(), packages);
+        self.send(condition, Event::Ordered { order: Box::new(order) }).await
+    }
+
     /// Records what happened.
     pub async fn record(&self, event: Event) -> Result<(), Arc<JournalError>> {
         self.send(Condition::Always, event).await.map(drop)
@@ -170,6 +179,7 @@ fn write_on(mut appender: Appender, inbox: &Receiver<Command>, fold: &RwLock<Fol
 struct Pending {
     states: HashMap<PackageId, State>,
     committing: HashMap<PackageId, u64>,
+    artifacts: HashSet<String>,
 }
 
 impl Pending {
@@ -182,6 +192,19 @@ impl Pending {
                     let _earlier = self.states.insert(id.clone(), *to);
                 }
                 present == *from
+            }
+            Condition::NewOrder(artifacts, packages) => {
+                let known = |a: &String| {
+                    self.artifacts.contains(a) || fold.orders().any(|row| row.order.artifacts.contains(a))
+                };
+                let taken = |id: &PackageId| self.states.contains_key(id) || fold.package(id).is_some();
+                let distinct = packages.iter().collect::<HashSet<_>>().len() == packages.len();
+                let new = distinct && !artifacts.iter().any(known) && !packages.iter().any(taken);
+                if new {
+                    self.artifacts.extend(artifacts.iter().cloned());
+                    self.states.extend(packages.iter().map(|id| (id.clone(), State::Found)));
+                }
+                new
             }
             Condition::NextCommit(id, sequence) => {
                 let last = self.committing.values().copied().max().unwrap_or(fold.sent().sequence);

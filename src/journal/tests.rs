@@ -82,3 +82,43 @@ async fn a_failed_package_waits_for_its_time_and_progress_clears_its_failures() 
     journal.step(&id(1), Some(State::Seen), State::Copying, "t", Facts::default()).await.unwrap();
     assert_eq!(journal.view().package(&id(1)).unwrap().failures, 0);
 }
+
+#[tokio::test]
+async fn two_orders_never_share_an_artifact_or_a_package() {
+    use crate::package::{Analysis, Content, Draft, Order, OrderId, Params};
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _owner) = open(dir.path());
+    let order = |artifact: &str, names: &[usize]| {
+        let draft = |n: &usize| {
+            let params = Params { genepanel: None, pedigree: None, more: serde_json::Map::new() };
+            let name = format!("Diag-{n}").parse().unwrap();
+            let doc = Analysis {
+                name,
+                kind: None,
+                samples: vec![],
+                priority: "1".into(),
+                params,
+                date_analysis_requested: None,
+                more: serde_json::Map::new(),
+            };
+            Draft {
+                id: id(*n),
+                priority: Priority::Normal,
+                after: vec![],
+                content: Content::Analysis { doc: Box::new(doc) },
+            }
+        };
+        Order {
+            id: OrderId(artifact.into()),
+            artifacts: vec![artifact.into()],
+            packages: names.iter().map(draft).collect(),
+        }
+    };
+    let together = [order("2-1", &[1]), order("2-2", &[1]), order("2-1", &[2]), order("2-3", &[3, 3])];
+    let taken = together.map(|o| journal.order(o));
+    let taken: Vec<bool> =
+        futures_util::future::join_all(taken).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(taken, [true, false, false, false], "decided where it is written, also within one batch");
+    assert!(!journal.order(order("2-9", &[1])).await.unwrap());
+    assert!(journal.order(order("2-9", &[9])).await.unwrap());
+}

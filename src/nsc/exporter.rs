@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::blame::{Blame, Failure, chain};
+use crate::blame::{Blame, Failure};
+use crate::chain;
 use crate::clarity::{Action, Class, Client, Error, LimsId, ProtocolStep, Queue, Settings, Settle, State};
 use crate::conf::LimsConf;
 use crate::secret::Secret;
@@ -42,8 +43,8 @@ pub enum Found {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error.class() {
-            Class::Outage | Class::Config | Class::Unclear | Class::Malformed => Self::Outage(chain(&error)),
-            Class::Refused | Class::NotFound | Class::Stuck => Blame::again(chain(&error)),
+            Class::Outage | Class::Config | Class::Unclear => Self::Outage(chain(&error)),
+            Class::Refused | Class::NotFound | Class::Stuck | Class::Malformed => Blame::again(chain(&error)),
         }
     }
 }
@@ -67,7 +68,7 @@ impl Exporter {
 
     /// Reads the configured step and makes sure that it is the one that is meant and can be completed without a person.
     pub async fn step_as_configured(&self) -> Result<ProtocolStep, Failure> {
-        let step = self.client.protocol_step(self.conf.protocol, self.conf.step).await?;
+        let step = self.client.protocol_step(self.conf.protocol, self.conf.step).await.map_err(everybody)?;
         let name = step.name.as_deref().unwrap_or_default();
         if name != self.conf.step_name {
             return Err(Failure::Outage(format!(
@@ -85,7 +86,7 @@ impl Exporter {
 
     /// The queue of the export step.
     pub async fn queue(&self) -> Result<Queue, Failure> {
-        Ok(self.client.queue(self.conf.step).await?)
+        self.client.queue(self.conf.step).await.map_err(everybody)
     }
 
     /// Opens the step for these artifacts: one POST. They must be in the queue.
@@ -165,6 +166,11 @@ impl Exporter {
     pub fn field(&self, ours: &str) -> &str {
         self.conf.fields.get(ours).map_or("", String::as_str)
     }
+}
+
+/// What concerns the whole queue is nobody's own fault.
+fn everybody(error: Error) -> Failure {
+    Failure::Outage(chain(&error))
 }
 
 /// Ids from the journal, as the client wants them.

@@ -160,6 +160,15 @@ pub fn draft_sample(
         let several = queued.outputs.len() > 1;
         files.extend(files_of(conf, sample_name, dna, project, output, several, delivery_root, deliveries)?);
     }
+    for (n, file) in files.iter().enumerate() {
+        if let Some(other) = files.iter().take(n).find(|other| other.to == file.to) {
+            let (a, b) = (other.from.display(), file.from.display());
+            return Err(format!(
+                "{a} and {b} would both become {}: the LIMS has two outputs of one lane",
+                file.to
+            ));
+        }
+    }
     let reads: Vec<Read> = files
         .iter()
         .filter_map(|f| Some(Read { path: f.to.clone(), md5: f.md5.clone()?, size: f.size }))

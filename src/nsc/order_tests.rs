@@ -135,6 +135,14 @@ fn several_lanes_keep_their_lane_in_the_name_and_only_the_reads_are_added() {
 }
 
 #[test]
+fn two_outputs_of_one_lane_are_a_question_for_a_person() {
+    let said =
+        draft(&queued(NAME, &[], vec![output(1, SHEET), output(1, SHEET)]), &delivered(&[1], SHEET, "gz"))
+            .unwrap_err();
+    assert!(said.contains("two outputs of one lane"), "{said}");
+}
+
+#[test]
 fn compressed_as_ora_it_is_looked_for_as_ora() {
     let mut ora = output(1, SHEET);
     ora.udfs.insert("ORA compression".into(), Udf { kind: UdfKind::Boolean, value: "true".into() });

@@ -2,13 +2,15 @@
 //!
 //! Safe to repeat from any point: what lies half-built is discarded, and a package that is already in place is accepted only
 //! if it is the very one that would be built now.
-use std::io::ErrorKind;
+use std::fs::File;
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::Path;
 
 use super::tree::Tree;
 use crate::blame::{Blame, Failure};
 use crate::fs::{self, Fingerprint, FsError};
 use crate::package::{Content, Draft, Fastq, Reason};
+use crate::supervisor::meter::Meter;
 
 /// What was built.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,25 +22,26 @@ pub struct Built {
 }
 
 /// Builds the package of a draft at its place in the tree. Blocks on the disk: run it on the pool.
-pub fn build(tree: &Tree, draft: &Draft) -> Result<Built, Failure> {
+pub fn build(tree: &Tree, draft: &Draft, meter: &Meter) -> Result<Built, Failure> {
     let (scratch, place) = (tree.packing(&draft.id), tree.waiting(&draft.id, draft.priority));
-    let (document, text, files) = match &draft.content {
-        Content::Sample { doc, files } => (format!("{}.sample", doc.name), pretty(doc), files.as_slice()),
-        Content::Analysis { doc } => (format!("{}.analysis", doc.name), pretty(doc), &[] as &[Fastq]),
-    };
+    let (document, text, files) = contents(draft);
     let bytes = files.iter().map(|f| f.size).sum::<u64>() + text.len() as u64;
     let built = Built { files: files.len() as u64 + 1, bytes };
-    if place.exists() {
-        return if is_ours(&place, &document, &text, files) {
-            Ok(built)
-        } else {
-            Err(Blame::stop(Reason::NameTaken, format!("{} exists and is another one", place.display())))
-        };
+    // In place already, or even sent already by an uploader on another host, when we were cut off before we noted it.
+    for place in [&place, &tree.transferred(&draft.id, draft.priority)] {
+        if fs::dir_exists(place)? {
+            return if is_ours(place, &document, &text, files) {
+                Ok(built)
+            } else {
+                Err(Blame::stop(Reason::NameTaken, format!("{} exists and is another one", place.display())))
+            };
+        }
     }
     fs::discard_scratch(&scratch)?;
     fs::create_dir(&scratch)?;
     for file in files {
-        link(file, &scratch.join(file.to.as_str()))?;
+        link(file, &scratch.join(file.to.as_str()), meter)?;
+        meter.alive();
     }
     fs::write_durably(&scratch.join(document), text.as_bytes())?;
     fs::write_durably(&scratch.join(tree.marker()), b"")?;
@@ -56,7 +59,7 @@ fn pretty(doc: &impl serde::Serialize) -> String {
 }
 
 /// One delivered file into the package. A copy only where the file systems differ, and then it is said.
-fn link(file: &Fastq, to: &Path) -> Result<(), Failure> {
+fn link(file: &Fastq, to: &Path, meter: &Meter) -> Result<(), Failure> {
     match std::fs::hard_link(&file.from, to) {
         Ok(()) => {}
         Err(e) if e.kind() == ErrorKind::NotFound => {
@@ -67,7 +70,7 @@ fn link(file: &Fastq, to: &Path) -> Result<(), Failure> {
         }
         Err(e) if e.kind() == ErrorKind::CrossesDevices => {
             tracing::warn!(from = %file.from.display(), "copied, not linked: the delivery is on another file system");
-            copy(&file.from, to)?;
+            copy(&file.from, to, meter)?;
         }
         Err(e) => return Err(FsError::at("link into the package", &file.from)(e).into()),
     }
@@ -82,9 +85,35 @@ fn link(file: &Fastq, to: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn copy(from: &Path, to: &Path) -> Result<(), FsError> {
-    let _bytes = std::fs::copy(from, to).map_err(FsError::at("copy into the package", from))?;
-    std::fs::File::open(to).and_then(|f| f.sync_all()).map_err(FsError::at("fsync", to))
+/// Block by block, so that a large file shows that it moves.
+fn copy(from: &Path, to: &Path, meter: &Meter) -> Result<(), FsError> {
+    let mut source = File::open(from).map_err(FsError::at("open", from))?;
+    let mut target = File::create_new(to).map_err(FsError::at("create", to))?;
+    let mut block = vec![0; 1 << 20];
+    loop {
+        let n = source.read(&mut block).map_err(FsError::at("read", from))?;
+        if n == 0 {
+            return target.sync_all().map_err(FsError::at("fsync", to));
+        }
+        target.write_all(block.get(..n).unwrap_or_default()).map_err(FsError::at("write", to))?;
+        meter.add(n as u64);
+    }
+}
+
+/// The document's name and text, and the files that go with it.
+fn contents(draft: &Draft) -> (String, String, &[Fastq]) {
+    match &draft.content {
+        Content::Sample { doc, files } => (format!("{}.sample", doc.name), pretty(doc), files.as_slice()),
+        Content::Analysis { doc } => (format!("{}.analysis", doc.name), pretty(doc), &[]),
+    }
+}
+
+/// Whether an uploader has moved this very package to its rest.
+pub fn is_transferred(tree: &Tree, draft: &Draft) -> Result<bool, FsError> {
+    let (document, text, files) = contents(draft);
+    let rest = tree.transferred(&draft.id, draft.priority);
+    let waits = fs::dir_exists(&tree.waiting(&draft.id, draft.priority))?;
+    Ok(!waits && fs::dir_exists(&rest)? && is_ours(&rest, &document, &text, files))
 }
 
 fn is_ours(place: &Path, document: &str, text: &str, files: &[Fastq]) -> bool {
@@ -101,6 +130,10 @@ mod tests {
     use crate::package::{Analysis, PackageId, Params, Priority};
     use std::os::unix::fs::MetadataExt;
     use std::time::Duration;
+
+    fn meter() -> Meter {
+        crate::supervisor::meter::Board::default().begin("packager", "t".into())
+    }
 
     fn tree(root: &Path) -> Tree {
         let kinds = ["samples", "analyses"].map(|k| k.parse().unwrap()).to_vec();
@@ -131,7 +164,7 @@ mod tests {
     fn a_sample_is_linked_not_copied_and_can_be_built_again() {
         let root = tempfile::tempdir().unwrap();
         let (tree, draft) = (tree(root.path()), sample(root.path()));
-        let built = build(&tree, &draft).unwrap();
+        let built = build(&tree, &draft, &meter()).unwrap();
         assert_eq!(built.files, 2);
         let place = root.path().join("production/urgent/samples/Diag-1-HG1");
         let ino = |p: &Path| std::fs::metadata(p).unwrap().ino();
@@ -140,7 +173,7 @@ mod tests {
             ino(&root.path().join("delivered_R1_001.fastq.gz"))
         );
         assert!(place.join("Diag-1-HG1.sample").is_file() && place.join("COMPLETE").is_file());
-        assert_eq!(build(&tree, &draft).unwrap(), built);
+        assert_eq!(build(&tree, &draft, &meter()).unwrap(), built);
         assert!(!tree.packing(&draft.id).exists());
     }
 
@@ -151,7 +184,7 @@ mod tests {
         let place = tree.waiting(&draft.id, draft.priority);
         fs::create_dir(&place).unwrap();
         fs::write_durably(&place.join("Diag-1-HG1.sample"), b"{}").unwrap();
-        let Err(Failure::Unit(blame)) = build(&tree, &draft) else { panic!("must be refused") };
+        let Err(Failure::Unit(blame)) = build(&tree, &draft, &meter()) else { panic!("must be refused") };
         assert_eq!(blame.reason, Some(Reason::NameTaken));
         assert_eq!(std::fs::read(place.join("Diag-1-HG1.sample")).unwrap(), b"{}");
     }
@@ -166,10 +199,36 @@ mod tests {
                 None => std::fs::remove_file(&from).unwrap(),
                 Some(bytes) => fs::write_durably(&from, bytes).unwrap(),
             }
-            let Err(Failure::Unit(blame)) = build(&tree, &draft) else { panic!("must be refused") };
+            let Err(Failure::Unit(blame)) = build(&tree, &draft, &meter()) else { panic!("must be refused") };
             assert_eq!(blame.reason, Some(reason));
             assert!(!tree.waiting(&draft.id, draft.priority).exists());
         }
+    }
+
+    #[test]
+    fn what_was_sent_by_another_host_is_recognised_and_not_built_again() {
+        let root = tempfile::tempdir().unwrap();
+        let (tree, draft) = (tree(root.path()), sample(root.path()));
+        let built = build(&tree, &draft, &meter()).unwrap();
+        assert!(!is_transferred(&tree, &draft).unwrap());
+        let rest = tree.transferred(&draft.id, draft.priority);
+        fs::publish(&tree.waiting(&draft.id, draft.priority), &rest).unwrap();
+        assert!(is_transferred(&tree, &draft).unwrap());
+        assert_eq!(build(&tree, &draft, &meter()).unwrap(), built);
+        assert!(!tree.waiting(&draft.id, draft.priority).exists());
+        fs::write_durably(&rest.join("Diag-1-HG1.sample"), b"{}").unwrap();
+        assert!(!is_transferred(&tree, &draft).unwrap(), "an old one of that name is no proof");
+    }
+
+    #[test]
+    fn copies_are_whole_and_show_that_they_move() {
+        let root = tempfile::tempdir().unwrap();
+        let (from, to, meter) = (root.path().join("a"), root.path().join("b"), meter());
+        let bytes: Vec<u8> = (0..3_000_000u32).map(|n| n as u8).collect();
+        fs::write_durably(&from, &bytes).unwrap();
+        copy(&from, &to, &meter).unwrap();
+        assert!(std::fs::read(&to).unwrap() == bytes);
+        assert_eq!(meter.ticks(), 3);
     }
 
     #[test]
@@ -192,7 +251,7 @@ mod tests {
             after: vec![],
             content: Content::Analysis { doc: Box::new(doc) },
         };
-        assert_eq!(build(&tree, &draft).unwrap().files, 1);
+        assert_eq!(build(&tree, &draft, &meter()).unwrap().files, 1);
         assert!(root.path().join("production/normal/analyses/a-TRIO/a-TRIO.analysis").is_file());
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
+use jiff::Timestamp;
 
 use super::exporter::{Exporter, Found, lims_ids};
 use super::pack;
@@ -17,8 +18,9 @@ use crate::clarity::LimsId;
 use crate::clock;
 use crate::conf::WorkConf;
 use crate::journal::{Event, Facts, Fold, Journal, OrderRow, Phase};
-use crate::package::{OrderId, PackageId, Reason, State};
+use crate::package::{Draft, OrderId, PackageId, Reason, State};
 use crate::pool::Pool;
+use crate::supervisor::jitter;
 use crate::supervisor::meter::Meter;
 use crate::supervisor::station::Work;
 use crate::supervisor::timer::Timer;
@@ -59,40 +61,48 @@ enum Outcome {
     PartlyDelivered,
 }
 
-/// Where an order stands, from the states of its packages.
+/// Where an order stands, from the states of its packages. A stopped package whose commit was decided may be with the
+/// receiver already, so it never counts as "not delivered".
 fn outcome(fold: &Fold, row: &OrderRow) -> Outcome {
     let state = |id: &PackageId| fold.package(id).map(|row| row.state);
     let stopped = |id: &PackageId| matches!(state(id), Some(State::Quarantined | State::Held));
-    let (mut delivered, mut ended) = (0, 0);
+    let committed = |id: &PackageId| {
+        fold.committing(id).is_some() || fold.package(id).is_some_and(|row| row.facts.commit_sha256.is_some())
+    };
+    let (mut through, mut unsure, mut ended) = (0, 0, 0);
     for draft in &row.order.packages {
         // A package that waits for a stopped one does not move either.
-        let blocked = matches!(state(&draft.id), Some(State::Packed)) && draft.after.iter().any(stopped);
+        let blocked = matches!(state(&draft.id), Some(State::Found | State::Claimed))
+            && draft.after.iter().any(stopped);
         match state(&draft.id) {
-            Some(State::Transferred) => delivered += 1,
+            Some(State::Transferred) => through += 1,
+            _ if stopped(&draft.id) && committed(&draft.id) => unsure += 1,
             _ if stopped(&draft.id) || blocked => ended += 1,
             _ => return Outcome::Underway,
         }
     }
-    match (delivered, ended) {
-        (_, 0) => Outcome::AllDelivered,
-        (0, _) => Outcome::NothingDelivered,
+    match (through, unsure, ended) {
+        (_, 0, 0) => Outcome::AllDelivered,
+        (0, 0, _) => Outcome::NothingDelivered,
         _ => Outcome::PartlyDelivered,
     }
 }
 
 /// What is to be done about an order now.
-fn next(fold: &Fold, row: &OrderRow) -> Option<Unit> {
+fn next(fold: &Fold, row: &OrderRow, now: Timestamp) -> Option<Unit> {
     let id = &row.order.id;
-    let unclaimed = |d: &crate::package::Draft| fold.package(&d.id).is_some_and(|p| p.state == State::Found);
-    let due = row
-        .order
-        .packages
-        .iter()
-        .all(|d| fold.package(&d.id).and_then(|p| p.retry_at).is_none_or(|at| at <= clock::now()));
+    let unclaimed = |d: &Draft| fold.package(&d.id).is_some_and(|p| p.state == State::Found);
+    let due = |at: Option<Timestamp>| at.is_none_or(|at| at <= now);
+    if !due(row.retry_at)
+        || !row.order.packages.iter().all(|d| due(fold.package(&d.id).and_then(|p| p.retry_at)))
+    {
+        return None;
+    }
     match (row.phase, outcome(fold, row)) {
-        _ if !due => None,
         (Phase::Ordered | Phase::Intent, Outcome::Underway) => Some(Unit::Claim(id.clone())),
-        (Phase::Opened, _) if row.order.packages.iter().any(unclaimed) => Some(Unit::Claim(id.clone())),
+        (Phase::Opened, Outcome::Underway) if row.order.packages.iter().any(unclaimed) => {
+            Some(Unit::Claim(id.clone()))
+        }
         (Phase::Intent, _) => Some(Unit::Settle(id.clone())),
         (Phase::Opened | Phase::Review, Outcome::AllDelivered) => Some(Unit::Settle(id.clone())),
         (Phase::Opened, Outcome::NothingDelivered | Outcome::PartlyDelivered) => {
@@ -100,6 +110,12 @@ fn next(fold: &Fold, row: &OrderRow) -> Option<Unit> {
         }
         _ => None,
     }
+}
+
+/// Whether everything that must leave before this package has left: then it is built.
+fn may_leave(fold: &Fold, id: &PackageId) -> bool {
+    let gone = |id: &PackageId| fold.package(id).is_some_and(|row| row.state == State::Transferred);
+    fold.draft(id).is_none_or(|draft| draft.after.iter().all(gone))
 }
 
 /// All that packing needs; clones share.
@@ -136,24 +152,29 @@ impl Work for Packager {
     fn waiting(&mut self) -> Vec<Unit> {
         let view = self.packing.journal.view();
         let inbox = view.inbox(&[State::Claimed], clock::now());
-        let mut units: Vec<Unit> = inbox.iter().map(|row| Unit::Pack(row.id.clone())).collect();
+        let leaving = inbox.iter().filter(|row| may_leave(&view, &row.id));
+        let mut units: Vec<Unit> = leaving.map(|row| Unit::Pack(row.id.clone())).collect();
         let mut orders: Vec<&OrderRow> = view.orders().collect();
         orders.sort_by_key(|row| std::cmp::Reverse(row.order.packages.iter().map(|d| d.priority).max()));
-        units.extend(orders.into_iter().filter_map(|row| next(&view, row)));
+        units.extend(orders.into_iter().filter_map(|row| next(&view, row, clock::now())));
         if self.look.is_due() {
             units.push(Unit::Look);
         }
         units
     }
 
-    fn perform(&self, unit: Unit, _: Meter) -> LocalBoxFuture<'static, Result<(), Failure>> {
+    fn perform(&self, unit: Unit, meter: Meter) -> LocalBoxFuture<'static, Result<(), Failure>> {
         let packing = self.packing.clone();
         match unit {
             Unit::Claim(id) => async move { packing.claim(&id).await }.boxed_local(),
-            Unit::Pack(id) => async move { packing.pack(&id).await }.boxed_local(),
+            Unit::Pack(id) => async move { packing.pack(&id, &meter).await }.boxed_local(),
             Unit::Settle(id) => async move { packing.settle(&id).await }.boxed_local(),
             Unit::Look => self.look.round(async move { packing.look().await }).boxed_local(),
         }
+    }
+
+    fn needs_outside(&self, unit: &Unit) -> bool {
+        matches!(unit, Unit::Claim(_) | Unit::Settle(_))
     }
 
     fn accident(&self, what: String) -> Blame {
@@ -163,25 +184,50 @@ impl Work for Packager {
     fn blame(&self, unit: Unit, blame: Blame) -> LocalBoxFuture<'static, Result<(), String>> {
         let (journal, work) = (self.packing.journal.clone(), self.work);
         async move {
-            let packages = match unit {
-                Unit::Pack(id) => vec![id],
+            let (order, packages) = match unit {
+                Unit::Pack(id) => (None, vec![id]),
                 Unit::Claim(id) | Unit::Settle(id) => {
                     let view = journal.view();
                     let of = |row: &OrderRow| row.order.packages.iter().map(|d| d.id.clone()).collect();
-                    view.order(&id).map(of).unwrap_or_default()
+                    let packages = view.order(&id).map(of).unwrap_or_default();
+                    (Some(id), packages)
                 }
-                Unit::Look => Vec::new(),
+                Unit::Look => (None, Vec::new()),
             };
+            let mut counted = false;
             for id in packages {
                 let settled = journal.view().package(&id).is_none_or(|row| row.state.is_settled());
                 if !settled {
                     put_on_record(&journal, &work, NAME, &id, blame.clone()).await?;
+                    counted = true;
                 }
             }
-            Ok(())
+            match order.filter(|_| !counted) {
+                Some(order) => blame_order(&journal, &work, order, blame).await,
+                None => Ok(()),
+            }
         }
         .boxed_local()
     }
+}
+
+/// All packages are at their end, and only the LIMS step cannot be ended: it is tried again with back-off, and after too many
+/// failures a person is asked, while it is still tried now and then.
+async fn blame_order(journal: &Journal, work: &WorkConf, order: OrderId, blame: Blame) -> Result<(), String> {
+    let Some((phase, failures)) = journal.view().order(&order).map(|row| (row.phase, row.failures + 1))
+    else {
+        return Ok(());
+    };
+    let retry_at = clock::now() + work.retry.delay(failures, jitter());
+    let event = Event::OrderFailed { order: order.clone(), failures, error: blame.detail.clone(), retry_at };
+    journal.record(event).await.map_err(|e| crate::chain(&*e))?;
+    if failures >= work.max_failures && phase != Phase::Review {
+        tracing::error!(%order, failures, error = blame.detail, "its LIMS step cannot be ended: look at it in the LIMS");
+        let detail = Some(format!("the step cannot be ended: {}", blame.detail));
+        let event = Event::Claim { order, phase: Phase::Review, step: None, detail };
+        journal.record(event).await.map_err(|e| crate::chain(&*e))?;
+    }
+    Ok(())
 }
 
 impl Packing {
@@ -218,8 +264,7 @@ impl Packing {
             }
             Found::Lost => {
                 let why = "its samples are neither in the queue nor in a step of ours";
-                self.say(id, Phase::Review, None, Some(why.into())).await?;
-                return Err(Blame::stop(Reason::LimsStepLost, why));
+                return Err(Blame::again_then(Reason::LimsStepLost, why)); // the LIMS shows things late
             }
         };
         if row.phase != Phase::Opened {
@@ -234,12 +279,12 @@ impl Packing {
         Ok(())
     }
 
-    async fn pack(&self, id: &PackageId) -> Result<(), Failure> {
+    async fn pack(&self, id: &PackageId, meter: &Meter) -> Result<(), Failure> {
         let Some(draft) = self.journal.view().draft(id).cloned() else {
             return Err(Failure::Fatal(format!("{id} is claimed but has no order in the journal")));
         };
-        let (tree, priority) = (self.tree.clone(), draft.priority);
-        let built = self.pool.run(move || pack::build(&tree, &draft)).await??;
+        let (tree, priority, meter) = (self.tree.clone(), draft.priority, meter.clone());
+        let built = self.pool.run(move || pack::build(&tree, &draft, &meter)).await??;
         let place = self.tree.waiting(id, priority).display().to_string();
         let facts = Facts {
             files: Some(built.files),
@@ -306,19 +351,20 @@ impl Packing {
 
     /// When the uploader runs elsewhere, its work shows in the tree: the package has moved below `transferred/`.
     async fn look(&self) -> Result<(), Failure> {
-        let packed: Vec<(PackageId, crate::package::Priority)> = {
+        let packed: Vec<Draft> = {
             let view = self.journal.view();
-            view.packages()
-                .filter(|r| r.state == State::Packed && r.order.is_some())
-                .map(|r| (r.id.clone(), r.priority))
-                .collect()
+            let mine = view.packages().filter(|r| r.state == State::Packed && r.order.is_some());
+            mine.filter_map(|r| view.draft(&r.id).cloned()).collect()
         };
-        for (id, priority) in packed {
-            let rest = self.tree.transferred(&id, priority);
-            if rest.is_dir() && !self.tree.waiting(&id, priority).exists() {
-                let facts = Facts { place: Some(rest.display().to_string()), ..Facts::default() };
-                let _moved =
-                    self.journal.step(&id, Some(State::Packed), State::Transferred, NAME, facts).await?;
+        for draft in packed {
+            let (tree, of) = (self.tree.clone(), draft.clone());
+            if self.pool.run(move || pack::is_transferred(&tree, &of)).await?? {
+                let place = self.tree.transferred(&draft.id, draft.priority).display().to_string();
+                let facts = Facts { place: Some(place), ..Facts::default() };
+                let _moved = self
+                    .journal
+                    .step(&draft.id, Some(State::Packed), State::Transferred, NAME, facts)
+                    .await?;
             }
         }
         Ok(())

@@ -14,9 +14,10 @@ use super::order::{self, Delivery, LaneOutput, NotYet, Queued};
 use crate::blame::{Blame, Failure};
 use crate::clarity::{Artifact, LimsId, Process, Project};
 use crate::fs::FsError;
-use crate::journal::{Event, Journal};
+use crate::journal::{Journal, Phase};
 use crate::notices::Notices;
 use crate::package::{Draft, Order, PackageId};
+use crate::pool::Pool;
 use crate::supervisor::meter::Meter;
 use crate::supervisor::station::Work;
 use crate::supervisor::timer::Timer;
@@ -37,6 +38,7 @@ impl std::fmt::Display for Round {
 /// What the poller knows between two looks.
 pub struct Poller {
     exporter: Exporter,
+    pool: Pool,
     journal: Journal,
     waiting: Notices,
     timer: Timer,
@@ -44,9 +46,9 @@ pub struct Poller {
 
 impl Poller {
     /// A fresh one, for every incarnation.
-    pub fn new(exporter: Exporter, journal: Journal, waiting: Notices) -> Self {
+    pub fn new(exporter: Exporter, journal: Journal, waiting: Notices, pool: Pool) -> Self {
         let timer = Timer::new(exporter.conf.interval);
-        Self { exporter, journal, waiting, timer }
+        Self { exporter, pool, journal, waiting, timer }
     }
 }
 
@@ -59,17 +61,22 @@ impl Work for Poller {
     }
 
     fn perform(&self, _: Round, meter: Meter) -> LocalBoxFuture<'static, Result<(), Failure>> {
-        let (exporter, journal, waiting) =
-            (self.exporter.clone(), self.journal.clone(), self.waiting.clone());
+        let (exporter, journal) = (self.exporter.clone(), self.journal.clone());
+        let (waiting, pool) = (self.waiting.clone(), self.pool.clone());
         let look = async move {
             let (artifacts, packages) = known(&journal);
-            let look = look(&exporter, &artifacts, &packages, &meter).await?;
+            let look = look(&exporter, &artifacts, &packages, &meter, &pool).await?;
+            let mut refused = look.waiting;
             for order in look.orders {
-                let packages = order::summary(&order);
-                tracing::info!(order = %order.id, %packages, "order found in the LIMS queue");
-                journal.record(Event::Ordered { order: Box::new(order) }).await?;
+                let (id, packages) = (order.id.clone(), order::summary(&order));
+                if journal.order(order).await? {
+                    tracing::info!(order = %id, %packages, "order found in the LIMS queue");
+                } else {
+                    let why = format!("another order has a package of the same name ({packages})");
+                    drop(refused.insert(id.to_string(), why));
+                }
             }
-            waiting.replace(look.waiting);
+            waiting.replace(refused);
             Ok(())
         };
         self.timer.round(look).boxed_local()
@@ -84,24 +91,37 @@ impl Work for Poller {
     }
 }
 
-/// Artifacts and packages that are on their way or were, so that they are not ordered twice.
-fn known(journal: &Journal) -> (BTreeSet<String>, BTreeSet<PackageId>) {
+/// Artifacts that were ordered, with the package and the order's phase, and all packages: nothing is ordered twice.
+fn known(journal: &Journal) -> (BTreeMap<String, (String, Phase)>, BTreeSet<PackageId>) {
     let view = journal.view();
-    let artifacts = view.orders().flat_map(|row| row.order.artifacts.iter().cloned()).collect();
+    let mut artifacts = BTreeMap::new();
+    for row in view.orders() {
+        let name = row.order.packages.first().map_or_else(String::new, |d| d.id.to_string());
+        artifacts.extend(row.order.artifacts.iter().map(|a| (a.clone(), (name.clone(), row.phase))));
+    }
     (artifacts, view.packages().map(|row| row.id.clone()).collect())
 }
 
 /// Reads everything that is queued and new, and sorts it into orders and those that wait.
 async fn look(
     exporter: &Exporter,
-    known: &BTreeSet<String>,
+    known: &BTreeMap<String, (String, Phase)>,
     taken: &BTreeSet<PackageId>,
     meter: &Meter,
+    pool: &Pool,
 ) -> Result<Look, Failure> {
     let mut look = Look::default();
     let queue = exporter.queue().await?;
-    let ids: Vec<LimsId> =
-        queue.items.into_iter().map(|i| i.id).filter(|id| !known.contains(id.as_str())).collect();
+    let (old, ids): (Vec<LimsId>, Vec<LimsId>) =
+        queue.items.into_iter().map(|i| i.id).partition(|id| known.contains_key(id.as_str()));
+    for id in old {
+        if let Some((name, Phase::Completed | Phase::Withdrawn)) = known.get(id.as_str()) {
+            let why = format!(
+                "queued again, but {name} was ordered before; exporting it again needs a new revision"
+            );
+            drop(look.waiting.insert(id.to_string(), why));
+        }
+    }
     if ids.is_empty() {
         return Ok(look);
     }
@@ -109,6 +129,7 @@ async fn look(
     let mut reading = Reading {
         exporter,
         meter,
+        pool,
         processes: BTreeMap::new(),
         projects: BTreeMap::new(),
         deliveries: BTreeMap::new(),
@@ -125,7 +146,7 @@ async fn look(
         match order::family(&exporter.conf, &one.sample) {
             Err(why) => drop(look.waiting.insert(title(one), why)),
             Ok(Some((number, relation))) => families.entry(number).or_default().push((relation, one)),
-            Ok(None) => match reading.draft(one).await.map(|d| d.and_then(|d| free(d, taken)))? {
+            Ok(None) => match own_fault(reading.draft(one).await).map(|d| d.and_then(|d| free(d, taken)))? {
                 Ok(draft) => look.orders.push(order::single(one, draft)),
                 Err(why) => drop(look.waiting.insert(title(one), why)),
             },
@@ -146,6 +167,14 @@ fn title(one: &Queued) -> String {
     one.sample.name.clone().unwrap_or_else(|| one.artifact.clone())
 }
 
+/// What is wrong with one sample holds up that sample only.
+fn own_fault<T>(read: Result<Result<T, NotYet>, Failure>) -> Result<Result<T, NotYet>, Failure> {
+    match read {
+        Err(Failure::Unit(blame)) => Ok(Err(blame.detail)),
+        read => read,
+    }
+}
+
 /// A package of this name must not be known yet, with or without a uuid behind it.
 fn free(draft: Draft, taken: &BTreeSet<PackageId>) -> Result<Draft, NotYet> {
     let stem = crate::package::without_uuid(draft.id.name.as_str());
@@ -160,6 +189,7 @@ fn free(draft: Draft, taken: &BTreeSet<PackageId>) -> Result<Draft, NotYet> {
 struct Reading<'a> {
     exporter: &'a Exporter,
     meter: &'a Meter,
+    pool: &'a Pool,
     processes: BTreeMap<LimsId, Process>,
     projects: BTreeMap<LimsId, Project>,
     deliveries: BTreeMap<PathBuf, Delivery>,
@@ -172,7 +202,7 @@ impl Reading<'_> {
         let artifacts = client.artifacts(ids).await?;
         let mut result: BTreeMap<String, Result<Queued, NotYet>> = BTreeMap::new();
         for (id, error) in artifacts.failed {
-            drop(result.insert(id.to_string(), Err(crate::blame::chain(&error))));
+            drop(result.insert(id.to_string(), Err(crate::chain(&error))));
         }
         let own = |a: &Artifact| match &a.samples[..] {
             [one] if !a.is_control() => Some(one.clone()),
@@ -184,7 +214,7 @@ impl Reading<'_> {
             self.meter.alive();
             let Some(sample) = own(artifact) else { continue };
             let (who, read) = match samples.found.get(&sample) {
-                Some(sample) => (sample.name.clone(), self.complete(artifact, sample).await?),
+                Some(sample) => (sample.name.clone(), own_fault(self.complete(artifact, sample).await)?),
                 None => (None, Err(format!("the LIMS does not give out sample {sample}"))),
             };
             drop(result.insert(who.unwrap_or_else(|| artifact.id.to_string()), read));
@@ -333,7 +363,8 @@ impl Reading<'_> {
             let Ok(run) = order::RunId::parse(&output.run_id) else { continue };
             let dir = run.delivery(root, one.project.name.as_deref().unwrap_or_default());
             if let Entry::Vacant(new) = self.deliveries.entry(dir) {
-                let delivery = read_delivery(new.key())?;
+                let dir = new.key().clone();
+                let delivery = self.pool.run(move || read_delivery(&dir)).await??;
                 let _kept = new.insert(delivery);
             }
         }
@@ -355,7 +386,7 @@ impl Reading<'_> {
                 [] => return Ok(Err(format!("family {number}: the {relation} is not in the queue yet"))),
                 _ => return Ok(Err(format!("family {number} has more than one {relation} in the queue"))),
             };
-            match self.draft(one).await?.and_then(|d| free(d, taken)) {
+            match own_fault(self.draft(one).await)?.and_then(|d| free(d, taken)) {
                 Ok(draft) => drafted.push((one, draft)),
                 Err(why) => return Ok(Err(format!("family {number}: {relation}: {why}"))),
             }

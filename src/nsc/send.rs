@@ -10,7 +10,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::ledger::Ledger;
 use super::tree::Tree;
-use crate::blame::{Blame, Failure, chain};
+use crate::blame::{Blame, Failure};
+use crate::chain;
 use crate::clock;
 use crate::fs::{self, Fingerprint, FsError};
 use crate::journal::{Facts, Journal};
@@ -19,6 +20,7 @@ use crate::package::{
     COMMIT, COMMIT_SIG, Commit, Digests, MANIFEST, MAX_DOCUMENT_BYTES, Manifest, PackageId, Priority, Read,
     Reason, RelPath, Sender, Sha256Hex, expected_reads, is_document,
 };
+use crate::pool::Pool;
 use crate::signature::Signer;
 use crate::store::Store;
 use crate::supervisor::meter::Meter;
@@ -32,6 +34,8 @@ pub struct Sending {
     pub store: Store,
     /// The transfer tree.
     pub tree: Tree,
+    /// For the disk.
+    pub pool: Pool,
     /// Upload progress lies here.
     pub state_dir: PathBuf,
     /// Files of one package at the same time.
@@ -103,7 +107,7 @@ impl Sending {
 
     /// What is in the package, and what its documents promise of it.
     fn survey(&self, dir: &Path) -> Result<Vec<Payload>, Failure> {
-        if !dir.is_dir() {
+        if !fs::dir_exists(dir)? {
             return Err(Blame::stop(
                 Reason::FileMissing,
                 format!("the package directory {} is gone", dir.display()),
@@ -181,7 +185,10 @@ impl Sending {
                 Reason::BadManifest,
                 "the package brings a SHA256SUMS of its own that differs from what was read; correct or remove it",
             )),
-            Err(_) => Ok(fs::write_durably(&path, text.as_bytes())?),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                Ok(fs::write_durably_via(&self.tree.scratch(), &path, text.as_bytes())?)
+            }
+            Err(e) => Err(FsError::at("read", &path)(e).into()),
         }
     }
 

@@ -80,6 +80,11 @@ impl Tree {
         self.production.join(".packing").join(id.kind.as_str()).join(id.name.as_str())
     }
 
+    /// For temporary files that must never be seen in a package; on the tree's file system.
+    pub fn scratch(&self) -> PathBuf {
+        self.production.join(".packing")
+    }
+
     /// The file that says that a package is whole.
     pub fn marker(&self) -> &str {
         &self.marker
@@ -109,8 +114,26 @@ impl Tree {
                 }
             }
         }
+        self.strangers(&mut scan)?;
         scan.whole.sort_by(|a, b| (b.1, &a.0).cmp(&(a.1, &b.0)));
         Ok(scan)
+    }
+
+    /// Directories that are no kind of ours: whoever put something there would wait for ever without a word.
+    fn strangers(&self, scan: &mut Scan) -> Result<(), FsError> {
+        for priority in Priority::ALL {
+            let dir = self.production.join(priority.as_str());
+            for entry in std::fs::read_dir(&dir).map_err(FsError::at("list", &dir))? {
+                let path = entry.map_err(FsError::at("list", &dir))?.path();
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let known = |k: &Kind| k.as_str().split('/').next() == Some(name.as_str());
+                if path.is_dir() && !name.starts_with('.') && !self.kinds.iter().any(known) {
+                    let kinds: Vec<&str> = self.kinds.iter().map(Kind::as_str).collect();
+                    scan.odd.push((path, format!("{name:?} is no kind that is sent ({})", kinds.join(", "))));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn is_kind(&self, kind: &Kind, path: &Path) -> bool {
@@ -129,10 +152,12 @@ impl Tree {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         match name.parse::<Name>() {
             Err(e) => scan.odd.push((path.clone(), e.to_string())),
-            Ok(name) if self.is_whole(&path, now)? => {
-                scan.whole.push((PackageId::first(kind.clone(), name), priority, path.clone()));
-            }
-            Ok(_) => scan.growing += 1,
+            Ok(name) => match self.is_whole(&path, now) {
+                Ok(true) => scan.whole.push((PackageId::first(kind.clone(), name), priority, path.clone())),
+                Ok(false) => scan.growing += 1,
+                Err(e) if e.is_outage() => return Err(e),
+                Err(e) => scan.odd.push((path.clone(), crate::chain(&e))), // one odd package holds up nobody else
+            },
         }
         Ok(())
     }
@@ -183,6 +208,7 @@ mod tests {
         drop_in(root.path(), "urgent/analyses-results/trios/t", &["COMPLETE"]);
         drop_in(root.path(), "high/samples/growing", &["f"]);
         drop_in(root.path(), "high/samples/od d", &["f", "COMPLETE"]);
+        drop_in(root.path(), "urgent/weird/p", &["f", "COMPLETE"]);
         let scan = tree.scan(crate::clock::now()).unwrap();
         let names: Vec<String> = scan.whole.iter().map(|(id, p, _)| format!("{p} {id}")).collect();
         assert_eq!(
@@ -190,8 +216,9 @@ mod tests {
             ["urgent analyses-results/trios/t/r1", "normal samples/a/r1", "normal samples/b/r1"]
         );
         assert_eq!(scan.growing, 1);
-        assert_eq!(scan.odd.len(), 1);
+        assert_eq!(scan.odd.len(), 2);
         assert!(scan.odd[0].0.ends_with("high/samples/od d"));
+        assert!(scan.odd[1].0.ends_with("urgent/weird") && scan.odd[1].1.contains("no kind that is sent"));
     }
 
     #[test]

@@ -17,8 +17,8 @@ use crate::blame::{Blame, Failure, put_on_record};
 use crate::clock;
 use crate::conf::WorkConf;
 use crate::fs;
-use crate::journal::{Facts, Fold};
-use crate::package::{PackageId, Priority, State};
+use crate::journal::Facts;
+use crate::package::{PackageId, Priority, Reason, State};
 use crate::supervisor::meter::Meter;
 use crate::supervisor::station::Work;
 use crate::supervisor::timer::Timer;
@@ -63,14 +63,6 @@ impl Uploader {
     }
 }
 
-/// Whether all packages that must leave before this one have left.
-fn may_leave(fold: &Fold, id: &PackageId) -> bool {
-    let gone = |id: &PackageId| {
-        fold.package(id).is_some_and(|row| matches!(row.state, State::Committed | State::Transferred))
-    };
-    fold.draft(id).is_none_or(|draft| draft.after.iter().all(gone))
-}
-
 impl Work for Uploader {
     type Unit = Unit;
     type Blame = Blame;
@@ -85,9 +77,7 @@ impl Work for Uploader {
         }
         let view = self.sending.journal.view();
         let inbox = view.inbox(&[State::Packed, State::Uploading, State::Committed], clock::now());
-        units.extend(
-            inbox.iter().filter(|row| may_leave(&view, &row.id)).map(|row| Unit::Send(row.id.clone())),
-        );
+        units.extend(inbox.iter().map(|row| Unit::Send(row.id.clone())));
         units
     }
 
@@ -98,6 +88,10 @@ impl Work for Uploader {
             Unit::Heartbeat => self.beat.round(async move { sending.heartbeat().await }).boxed_local(),
             Unit::Send(id) => async move { sending.further(&id, &meter).await }.boxed_local(),
         }
+    }
+
+    fn needs_outside(&self, unit: &Unit) -> bool {
+        !matches!(unit, Unit::Scan)
     }
 
     fn accident(&self, what: String) -> Blame {
@@ -119,12 +113,10 @@ impl Work for Uploader {
 impl Sending {
     /// Takes in what others put into the tree, as `Packed`.
     async fn scan(&self) -> Result<(), Failure> {
-        let scan = self.tree.scan(clock::now())?;
-        let mut refused: BTreeMap<String, String> = scan
-            .odd
-            .into_iter()
-            .map(|(path, why)| (path.display().to_string(), format!("{why}; rename it")))
-            .collect();
+        let tree = self.tree.clone();
+        let scan = self.pool.run(move || tree.scan(clock::now())).await??;
+        let mut refused: BTreeMap<String, String> =
+            scan.odd.into_iter().map(|(path, why)| (path.display().to_string(), why)).collect();
         for (id, priority, path) in scan.whole {
             let known = self.journal.view().package(&id).map(|row| row.state);
             match known {
@@ -167,6 +159,11 @@ impl Sending {
         }) else {
             return Ok(());
         };
+        let rest = self.tree.transferred(id, priority);
+        if matches!(state, State::Packed | State::Uploading) && fs::dir_exists(&rest)? {
+            let detail = format!("{} exists: a package of this name was sent before", rest.display());
+            return Err(Blame::stop(Reason::NameTaken, detail));
+        }
         if state == State::Packed {
             if !self.journal.step(id, Some(State::Packed), State::Uploading, NAME, Facts::default()).await? {
                 return Ok(());
@@ -181,8 +178,7 @@ impl Sending {
             state = State::Committed;
         }
         if state == State::Committed {
-            let rest = self.tree.transferred(id, priority);
-            if place.exists() || !rest.exists() {
+            if fs::dir_exists(&place)? || !fs::dir_exists(&rest)? {
                 fs::publish(&place, &rest)?;
             }
             let facts = Facts { place: Some(rest.display().to_string()), ..Facts::default() };

@@ -31,21 +31,21 @@ macro_rules! reasons {
 
 reasons! {
     /// The bytes of a FASTQ differ from the delivery's `md5sum.txt`.
-    Md5Mismatch = "md5-mismatch", "deliver the file again (or correct md5sum.txt), then retry the package";
+    Md5Mismatch = "md5-mismatch", "have the file delivered again (or md5sum.txt corrected), then have the package taken up again";
     /// A file is shorter or longer than its `.sample` says.
-    SizeMismatch = "size-mismatch", "find out who changed the file after delivery, deliver it again, then retry the package";
+    SizeMismatch = "size-mismatch", "find out who changed the file after delivery, deliver it again, then have the package taken up again";
     /// A file that belongs to the package is not there.
-    FileMissing = "file-missing", "restore the file named in the detail, then retry the package";
+    FileMissing = "file-missing", "restore the file named in the detail, then have the package taken up again";
     /// A file changed while it was being read.
-    SourceChanged = "source-changed", "wait until nobody writes to the package any more, then retry it";
+    SourceChanged = "source-changed", "wait until nobody writes to the package any more, then have it taken up again";
     /// A link, a socket, an unsafe name: something a package may not hold.
-    UnsafeContent = "unsafe-content", "remove or rename what the detail names, then retry the package";
+    UnsafeContent = "unsafe-content", "remove or rename what the detail names, then have the package taken up again";
     /// `.sample` or `.analysis` missing, unreadable or about something else.
     BadDocument = "bad-document", "correct the document named in the detail and export the package again";
     /// A package of this name has been sent, or lies in the way.
     NameTaken = "name-taken", "decide whether this is a new revision; if so export it as one, else remove it";
     /// The work failed again and again.
-    TooManyFailures = "too-many-failures", "read the last errors (`review --package NAME`), mend the cause, then retry the package";
+    TooManyFailures = "too-many-failures", "read the last errors (`review --package NAME`), mend the cause, then have the package taken up again";
     /// The LIMS says something that cannot be true.
     LimsContradiction = "lims-contradiction", "compare the sample, its demultiplexing output and its reagent label in the LIMS before anything else";
     /// The LIMS step of the package is gone or was closed by somebody else.

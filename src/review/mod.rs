@@ -85,8 +85,8 @@ pub struct Retried {
 pub struct Review {
     /// Starts of the daemon.
     pub starts: Vec<Timestamp>,
-    /// Starts that found no orderly end before them.
-    pub unclean_starts: usize,
+    /// Starts that found no orderly end before them: a crash or a kill.
+    pub unclean_starts: Vec<Timestamp>,
     /// Incidents, oldest first.
     pub incidents: Vec<IncidentAt>,
     /// Outages, oldest first.
@@ -101,7 +101,10 @@ pub struct Review {
     pub retried: Vec<Retried>,
     /// Packages under way at the end.
     pub underway: usize,
+    /// The last start has no end in the journal.
     running: bool,
+    /// Whether a daemon holds the state directory now, where that can be told.
+    pub alive: bool,
     #[serde(skip)]
     states: BTreeMap<PackageId, State>,
     #[serde(skip)]
@@ -119,7 +122,9 @@ impl Review {
         let of_package = |id: &PackageId| scope.package.as_deref().is_none_or(|p| id.to_string().contains(p));
         match &line.event {
             Event::Started { .. } => {
-                self.unclean_starts += usize::from(self.running && within);
+                if self.running && within {
+                    self.unclean_starts.push(line.at);
+                }
                 self.running = true;
                 self.end_outages(line.at); // a new process begins with a fair look
                 if within {
@@ -200,9 +205,19 @@ impl Review {
         self.underway = self.states.values().filter(|s| !s.is_settled()).count();
     }
 
+    /// The daemon ended without a word and was not started again.
+    pub fn died(&self) -> bool {
+        self.running && !self.alive
+    }
+
+    /// Packages that the filter lets through.
+    pub fn packages(&self) -> usize {
+        self.states.len()
+    }
+
     /// Whether a person has to act.
     pub fn needs_somebody(&self) -> bool {
-        !self.stopped.is_empty() || self.outages.iter().any(|o| o.secs.is_none())
+        !self.stopped.is_empty() || self.died() || self.outages.iter().any(|o| o.secs.is_none())
     }
 }
 
@@ -215,7 +230,7 @@ mod tests {
     fn review(events: Vec<(i64, Event)>) -> (Review, Scope) {
         let at = |s: i64| Timestamp::from_second(1_800_000_000 + s).unwrap();
         let scope = Scope { since: at(0), until: at(10_000), actor: None, package: None };
-        let mut review = Review::default();
+        let mut review = Review { alive: true, ..Review::default() };
         for (seq, (secs, event)) in events.into_iter().enumerate() {
             review
                 .take(&Line { v: 1, seq: seq as u64, at: at(secs), prev: Sha256Hex::zero(), event }, &scope);
@@ -248,8 +263,8 @@ mod tests {
             (4, moved("a", State::Transferred, Facts::default())),
         ]);
         let text = review.to_text(&scope, "nsc");
-        assert!(text.contains("Nothing to do, and nothing happened."), "{text}");
-        assert!(text.contains("1 delivered (1.0 GiB"), "{text}");
+        assert!(text.contains("Nothing to do, and nothing went wrong."), "{text}");
+        assert!(text.contains("1 delivered (1.0 GiB)"), "{text}");
         assert_eq!((review.delivered, review.bytes, review.underway), (1, 1 << 30, 0));
     }
 
@@ -283,7 +298,7 @@ mod tests {
             (13, moved("c", State::Uploading, Facts::default())),
         ]);
         assert_eq!(review.outages.len(), 2, "the one before the window is not shown");
-        assert_eq!((review.unclean_starts, review.underway), (1, 1));
+        assert_eq!((review.unclean_starts.len(), review.underway), (1, 1));
         let text = review.to_text(&scope, "nsc");
         for expected in [
             "ACT: somebody is needed",
@@ -291,13 +306,22 @@ mod tests {
             "index out of bounds (at x.rs:1)",
             "in hand: samples/b/r1",
             "samples/b/r1 md5-mismatch",
-            "what to do: deliver the file again",
+            "what to do: have the file delivered again",
             "still going on",
             "6 s",
-            "1 of them after a crash or kill",
+            "1 of them after a crash or kill: 2027-01-15 08:00:10Z",
         ] {
             assert!(text.contains(expected), "missing {expected:?} in\n{text}");
         }
+    }
+
+    #[test]
+    fn a_daemon_that_died_needs_somebody() {
+        let (mut review, scope) = review(vec![(1, started())]);
+        assert!(!review.needs_somebody());
+        review.alive = false;
+        assert!(review.needs_somebody());
+        assert!(review.to_text(&scope, "nsc").contains("! it ended without a word"));
     }
 
     #[test]

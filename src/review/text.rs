@@ -5,39 +5,44 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use super::{IncidentAt, Review, Scope};
-use crate::clock;
 use crate::package::Reason;
 
 impl Review {
     /// One screen of text: first the answer, then what it rests on.
     pub fn to_text(&self, scope: &Scope, role: &str) -> String {
         let mut t = String::new();
-        let span = clock::age(scope.since, scope.until);
         // Writing into a String cannot fail.
         macro_rules! say { ($($arg:tt)*) => { { let _ok = writeln!(t, $($arg)*); } } }
         say!("Review of {role}, {} to {}", minute(scope.since), minute(scope.until));
         say!();
-        match (self.needs_somebody(), self.incidents.is_empty() && self.unclean_starts == 0) {
+        match (self.needs_somebody(), self.incidents.is_empty() && self.unclean_starts.is_empty()) {
             (true, _) => say!("ACT: somebody is needed, see the lines marked with !"),
-            (false, true) => say!("Nothing to do, and nothing happened."),
+            (false, true) => say!("Nothing to do, and nothing went wrong."),
             (false, false) => say!("Nothing to do: what happened is over."),
         }
         say!();
-        let rate = self.bytes as f64 / span.as_secs_f64().max(1.0);
         say!(
-            "packages   {} delivered ({}, {}/s on average), {} under way, {} stopped",
+            "packages   {} delivered ({}), {} under way, {} stopped",
             self.delivered,
             size(self.bytes),
-            size(rate as u64),
             self.underway,
             self.stopped.len()
         );
+        let crashes: Vec<String> = self.unclean_starts.iter().map(|at| minute(*at)).collect();
+        let after = if crashes.is_empty() { String::new() } else { format!(": {}", crashes.join(", ")) };
+        let now = match (self.running, self.alive) {
+            (true, true) => "it runs",
+            (true, false) => "",
+            (false, _) => "it was stopped in order",
+        };
         say!(
-            "daemon     {} start(s), {} of them after a crash or kill{}",
+            "daemon     {} start(s), {} of them after a crash or kill{after}; {now}",
             self.starts.len(),
-            self.unclean_starts,
-            if self.running { "; running or killed" } else { "; stopped" }
+            crashes.len()
         );
+        if self.died() {
+            say!("! it ended without a word and does not run: start it again");
+        }
         let mut restarts: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
         for one in &self.incidents {
             *restarts.entry(&one.incident.actor).or_default().entry(&one.incident.cause).or_default() += 1;

@@ -44,7 +44,7 @@ impl Store {
         let got = self.client.get_object().bucket(&self.bucket).key(key).send().await;
         let mut body = got.map_err(StoreError::from_sdk("hand out an object", key))?.body;
         let mut bytes = BytesMut::new();
-        while let Some(chunk) = body.next().await {
+        while let Some(chunk) = self.in_time(key, body.next()).await? {
             let chunk = chunk.map_err(|e| cut_short(key, &e))?;
             bytes.extend_from_slice(&chunk);
             if bytes.len() as u64 > max {
@@ -69,7 +69,7 @@ impl Store {
         let mut file = opened.map_err(FsError::at("create", path))?;
         let (mut state, mut gathered, mut total) =
             (HashState::new(false), BytesMut::with_capacity(GATHER), 0u64);
-        while let Some(chunk) = body.next().await {
+        while let Some(chunk) = self.in_time(key, body.next()).await? {
             let chunk = chunk.map_err(|e| cut_short(key, &e))?;
             total += chunk.len() as u64;
             if total > max {
@@ -84,6 +84,16 @@ impl Store {
         }
         let (_, state) = self.write(path, file, state, gathered.freeze(), true).await?;
         Ok(state.finish())
+    }
+
+    /// The SDK's deadlines end with the headers of an answer; a body that stands still must not be waited for for ever, and
+    /// it is the store's fault, not the package's.
+    async fn in_time<T>(&self, key: &str, chunk: impl Future<Output = T>) -> Result<T, StoreError> {
+        let late = |_| StoreError::Outage {
+            what: "go on with an answer",
+            why: format!("{key}: nothing came for {:?}", self.patience),
+        };
+        tokio::time::timeout(self.patience, chunk).await.map_err(late)
     }
 
     async fn write(

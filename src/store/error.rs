@@ -1,10 +1,25 @@
 //! What can go wrong with the store, sorted by who must act.
 use std::fmt::Debug;
 
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use crate::fs::FsError;
 use crate::pool::PoolError;
+
+/// The causes of an error, each once, without the inner workings of the libraries.
+fn reasons(error: &dyn std::error::Error) -> String {
+    let mut said: Vec<String> = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(e) = cause {
+        let text = e.to_string();
+        // Some layers repeat what is below them.
+        if said.last().is_none_or(|last| !last.contains(&text)) {
+            said.push(text);
+        }
+        cause = e.source();
+    }
+    said.join(": ")
+}
 
 /// A request, or the file behind it, failed.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +89,8 @@ impl StoreError {
                     format!("{code} for {key}: the key or its rights are wrong; this needs put (nsc) or list and get (tsd)")
                 }
                 ("NoSuchBucket", _) => "there is no such bucket; correct store.bucket".into(),
-                _ => format!("{key}: {}", DisplayErrorContext(&error)),
+                (_, None) => format!("no answer for {key}: {}; is it up, and the network?", reasons(&error)),
+                _ => format!("{key}: {}", reasons(&error)),
             };
             Self::Outage { what, why }
         }

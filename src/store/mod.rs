@@ -40,6 +40,8 @@ pub struct Store {
     part_size: u64,
     max_parts: u64,
     parts: Arc<Semaphore>,
+    /// For the next bytes of an answer.
+    patience: Duration,
 }
 
 impl Store {
@@ -49,9 +51,7 @@ impl Store {
             Secret::from_file(&conf.secret_key_file).map_err(|e| StoreError::Config(e.to_string()))?;
         let keys = Credentials::new(&conf.access_key, secret.expose(), None, None, "secret_key_file");
         let headers = headers::Headers::new(&conf.headers, &conf.header_files)?;
-        // One request may use all its attempts with their pauses; beyond that something is wrong with the client itself.
-        let whole =
-            conf.attempt_timeout.saturating_mul(conf.attempts).saturating_add(Duration::from_secs(60));
+        let whole = conf.whole_request();
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .endpoint_url(&conf.endpoint)
@@ -80,6 +80,7 @@ impl Store {
             part_size: conf.part_size,
             max_parts: conf.max_parts as u64,
             parts: Arc::new(Semaphore::new(conf.parts_in_flight)),
+            patience: conf.attempt_timeout,
         })
     }
 

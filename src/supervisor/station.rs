@@ -7,7 +7,7 @@
 //! - An outage (LIMS, store, disk) is nobody's failure: the station says so once, waits with back-off, then probes with a
 //!   single unit, and says when it is over.
 //! - Only the journal's own failure is fatal.
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -55,6 +55,11 @@ pub trait Work: Unpin + 'static {
         unit: Self::Unit,
         meter: Meter,
     ) -> LocalBoxFuture<'static, Result<(), Failure<Self::Blame>>>;
+    /// Whether this unit needs what may be out of order outside. One that does not goes on during an outage, and its success
+    /// says nothing about it.
+    fn needs_outside(&self, _unit: &Self::Unit) -> bool {
+        true
+    }
     /// Puts a panic or a stand-still into words of blame.
     fn accident(&self, what: String) -> Self::Blame;
     /// Counts the failure against the unit, or stops it for good. `Err` is fatal.
@@ -95,6 +100,9 @@ pub struct Station<W: Work> {
     /// Finished since the last tick; not taken again before the next, so that no mistake can make a hot loop.
     rested: BTreeSet<String>,
     outage: Option<Outage>,
+    /// Units that fell by an outage, with how often in a row and until when they stand back: the others probe first, so that
+    /// one unit whose trouble is its own cannot keep everybody waiting.
+    fell: BTreeMap<String, (u32, Instant)>,
     draining: bool,
 }
 
@@ -116,6 +124,7 @@ impl<W: Work> Station<W> {
             held: BTreeSet::new(),
             rested: BTreeSet::new(),
             outage: None,
+            fell: BTreeMap::new(),
             draining: false,
         }
     }
@@ -141,7 +150,10 @@ impl<W: Work> Station<W> {
             if self.held.contains(&key) {
                 continue;
             }
-            if self.held.len() >= room || self.rested.contains(&key) {
+            let outside = self.work.needs_outside(&unit);
+            let room = if outside { room } else { self.manner.room };
+            let stands_back = outside && self.fell.get(&key).is_some_and(|(_, until)| now < *until);
+            if self.held.len() >= room || stands_back || self.rested.contains(&key) {
                 left += 1;
                 continue;
             }
@@ -187,9 +199,13 @@ impl<W: Work> Station<W> {
                 Failure::Outage(why) | Failure::Fatal(why) => why.clone(),
             });
         }
+        let outside = self.work.needs_outside(&unit);
         match done {
             Ok(()) => {
-                self.fair(None);
+                let _over = self.fell.remove(&key);
+                if outside {
+                    self.fair(None);
+                }
                 {
                     let mut report = self.env.report();
                     report.done += 1;
@@ -201,12 +217,18 @@ impl<W: Work> Station<W> {
                 }
             }
             Err(Failure::Outage(why)) => {
+                let streak = self.fell.get(&key).map_or(1, |(n, _)| n + 1);
+                let until = Instant::now() + self.manner.outage.delay(streak, jitter());
+                let _earlier = self.fell.insert(key.clone(), (streak, until));
                 self.fair(Some(&why));
                 self.release(key, ctx);
             }
             Err(Failure::Fatal(why)) => self.env.fail(ctx, Exit::Fatal(why)),
             Err(Failure::Unit(blame)) => {
-                self.fair(None);
+                let _over = self.fell.remove(&key);
+                if outside {
+                    self.fair(None);
+                }
                 warn!(actor = self.manner.name, unit = key, why = %blame, "unit failed");
                 let noted = self.work.blame(unit, blame).into_actor(self);
                 let _dies_with_us = ctx.spawn(noted.map(move |noted, me, ctx| match noted {
@@ -290,7 +312,7 @@ impl<W: Work> Actor for Station<W> {
 impl<W: Work> Supervised for Station<W> {
     fn restarting(&mut self, _: &mut Context<Self>) {
         (self.held, self.rested) = (BTreeSet::new(), BTreeSet::new());
-        (self.outage, self.draining) = (None, false);
+        (self.outage, self.draining, self.fell) = (None, false, BTreeMap::new());
         self.work = (self.make)();
     }
 }
@@ -309,3 +331,7 @@ impl<W: Work> Handler<Drain> for Station<W> {
         self.pump(ctx);
     }
 }
+
+#[cfg(test)]
+#[path = "station_tests.rs"]
+mod tests;

@@ -14,7 +14,7 @@ use crate::conf::LandingConf;
 use crate::fs::{self, FsError};
 use crate::package::{
     Digests, HashState, MANIFEST, MAX_DOCUMENT_BYTES, MAX_MANIFEST_BYTES, Manifest, PackageId, READY, Reason,
-    RelPath, check_structure, expected_reads, is_document,
+    RelPath, Sha256Hex, check_structure, expected_reads, is_document,
 };
 
 const BLOCK: usize = 1 << 20;
@@ -57,6 +57,19 @@ pub fn read_back(path: &Path, with_md5: bool, mut seen: impl FnMut(u64)) -> Resu
             Err(e) => return Err(FsError::at("read back", path)(e)),
         }
     }
+}
+
+/// Reads `SHA256SUMS` back from the disk and makes sure that it is the one that was committed.
+pub fn manifest_is(dir: &Path, committed: Option<&Sha256Hex>) -> Result<(), Fault> {
+    let found = read_back(&dir.join(MANIFEST), false, |_| {})?.sha256;
+    if committed == Some(&found) {
+        return Ok(());
+    }
+    let committed = committed.map_or("none", |d| d.as_str());
+    Err(wrong(
+        Reason::BadManifest,
+        format!("SHA256SUMS was read back with digest {found}, COMMIT says {committed}"),
+    ))
 }
 
 /// What must be true of a package's files, as its manifest and its documents say.
@@ -215,7 +228,6 @@ impl InPlace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::package::Sha256Hex;
 
     fn package(dir: &Path) -> PathBuf {
         let package = dir.join("p");
@@ -277,6 +289,18 @@ mod tests {
         let survey = survey(&package, None).unwrap();
         let refused = conclude(&package, &survey, &BTreeMap::new()).unwrap_err();
         assert!(refused.to_string().contains("was not read back"), "{refused}");
+    }
+
+    #[test]
+    fn only_the_committed_manifest_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let package = package(dir.path());
+        let text = std::fs::read(package.join(MANIFEST)).unwrap();
+        manifest_is(&package, Some(&Sha256Hex::of(&text))).unwrap();
+        for other in [None, Some(Sha256Hex::of(b"another"))] {
+            let refused = manifest_is(&package, other.as_ref()).unwrap_err();
+            assert!(matches!(refused, Fault::Wrong { reason: Reason::BadManifest, .. }), "{refused}");
+        }
     }
 
     #[test]

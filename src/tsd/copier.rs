@@ -109,7 +109,7 @@ impl Copying {
             return Err(Blame::stop(Reason::BytesDiffer, detail));
         }
         let listed = incoming.join(MANIFEST);
-        fs::write_durably(&listed, &text)?;
+        fs::write_durably_via(&parts, &listed, &text)?;
         set_mode(&listed, place.file_mode)?;
         fs::discard_scratch(&parts)?;
         let facts = Facts { place: Some(incoming.display().to_string()), ..Facts::default() };

@@ -27,8 +27,8 @@ impl Landing {
         for (kind, place) in &self.places {
             for area in [".incoming", ".quarantine"] {
                 let dir = beside(&place.destination, area);
-                fs::create_dir(&dir).map_err(|e| crate::blame::chain(&e))?;
-                if !fs::same_file_system(&dir, &place.destination).map_err(|e| crate::blame::chain(&e))? {
+                fs::create_dir(&dir).map_err(|e| crate::chain(&e))?;
+                if !fs::same_file_system(&dir, &place.destination).map_err(|e| crate::chain(&e))? {
                     return Err(format!(
                         "landing.{kind}: {} and {} are on different file systems, so nothing could be put in place at once; \
                          make the destination a directory of its parent's file system",

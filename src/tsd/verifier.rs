@@ -3,7 +3,10 @@
 //! Wakes when the copier finished something, and by timer. The order is fixed: read back every byte → journal `Verified` →
 //! rename → fsync → `READY` → fsync → journal `Ready`. After a crash behind the rename the package is verified once more
 //! where it lies. Stops a package with a reason at the first difference; a sick disk is an outage.
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use futures_util::future::LocalBoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -14,9 +17,9 @@ use super::landing::Landing;
 use crate::blame::{Blame, Failure, put_on_record};
 use crate::clock;
 use crate::conf::WorkConf;
-use crate::fs;
+use crate::fs::{self, FsError};
 use crate::journal::{Facts, Journal};
-use crate::package::{PackageId, Reason, RelPath, State};
+use crate::package::{PackageId, Reason, RelPath, Sha256Hex, State};
 use crate::pool::Pool;
 use crate::supervisor::meter::Meter;
 use crate::supervisor::station::Work;
@@ -59,12 +62,14 @@ pub struct Verifying {
 pub struct Verifier {
     verifying: Verifying,
     work: WorkConf,
+    /// Stopped packages of which nothing lies in the incoming area any more.
+    removed: Rc<RefCell<BTreeSet<PackageId>>>,
 }
 
 impl Verifier {
     /// A fresh one, for every incarnation.
     pub fn new(verifying: Verifying, work: WorkConf) -> Self {
-        Self { verifying, work }
+        Self { verifying, work, removed: Rc::default() }
     }
 }
 
@@ -84,11 +89,16 @@ impl Work for Verifier {
     }
 
     fn perform(&self, unit: Unit, meter: Meter) -> LocalBoxFuture<'static, Result<(), Failure>> {
-        let verifying = self.verifying.clone();
+        let (verifying, removed) = (self.verifying.clone(), self.removed.clone());
         async move {
             match unit {
                 Unit::Verify(id) => verifying.verify(&id, &meter).await,
-                Unit::Remove(id) => verifying.remove(&id),
+                Unit::Remove(id) => {
+                    let (remove, of) = (verifying.clone(), id.clone());
+                    verifying.pool.run(move || remove.remove(&of)).await??;
+                    let _first = removed.borrow_mut().insert(id);
+                    Ok(())
+                }
             }
         }
         .boxed_local()
@@ -128,8 +138,10 @@ impl Verifying {
         let (incoming, destination) =
             self.landing.incoming(id).zip(self.landing.destination(id)).ok_or_else(unknown)?;
         meter.expect(row.facts.bytes.unwrap_or(0));
-        let verified = if incoming.is_dir() {
-            let verified = self.read_back(id, incoming, meter).await?;
+        let committed = row.facts.manifest_sha256.clone();
+        let in_incoming = fs::dir_exists(&incoming)?;
+        let in_place = if in_incoming {
+            let verified = self.read_back(id, incoming, committed, meter).await?;
             if row.state == State::Copied {
                 let moved = self
                     .journal
@@ -139,11 +151,16 @@ impl Verifying {
                     return Ok(());
                 }
             }
-            verified.put_in_place(&destination)?
-        } else if row.state == State::Verified && destination.is_dir() {
+            let target = destination.clone();
+            self.pool.run(move || verified.put_in_place(&target)).await??
+        } else if row.state == State::Verified && fs::dir_exists(&destination)? {
             tracing::info!(package = %id, "verifying once more where it was put before the restart");
-            self.read_back(id, destination.clone(), meter).await?.is_in_place()
+            self.read_back(id, destination.clone(), committed, meter).await?.is_in_place()
         } else if row.state == State::Verified {
+            // Both areas must answer, or an unmounted disk would look like a package that was taken away.
+            for area in [incoming.parent(), destination.parent()].into_iter().flatten() {
+                drop(std::fs::read_dir(area).map_err(FsError::at("list", area))?);
+            }
             // Only our own rename takes a package out of the incoming area, and consumers take away only what is READY.
             tracing::warn!(package = %id, "was taken away by its consumer before its READY was recorded here");
             return self
@@ -154,7 +171,7 @@ impl Verifying {
             return Err(Blame::stop(Reason::FileMissing, detail));
         };
         let hand_over = move |in_place: InPlace| in_place.hand_over(&place);
-        self.pool.run(move || hand_over(verified)).await??;
+        self.pool.run(move || hand_over(in_place)).await??;
         self.record_ready(id, destination, None).await
     }
 
@@ -170,9 +187,19 @@ impl Verifying {
     }
 
     /// Reads every file back from the disk, several side by side, and compares.
-    async fn read_back(&self, id: &PackageId, dir: PathBuf, meter: &Meter) -> Result<Verified, Failure> {
+    async fn read_back(
+        &self,
+        id: &PackageId,
+        dir: PathBuf,
+        committed: Option<Sha256Hex>,
+        meter: &Meter,
+    ) -> Result<Verified, Failure> {
         let (at, of) = (dir.clone(), id.clone());
-        let survey = self.pool.run(move || check::survey(&at, Some(&of))).await??;
+        let survey = move || {
+            check::manifest_is(&at, committed.as_ref())?;
+            check::survey(&at, Some(&of))
+        };
+        let survey = self.pool.run(survey).await??;
         let jobs = survey.manifest.iter().map(|(path, _)| {
             let (path, on_disk, meter) = (path.clone(), dir.join(path.as_str()), meter.clone());
             let with_md5 = survey.promised.contains_key(&path);
@@ -189,6 +216,12 @@ impl Verifying {
             return Ok(());
         };
         let Some(row) = self.journal.view().package(id).cloned() else { return Ok(()) };
+        if let Some(parts) = self.landing.parts(id) {
+            fs::discard_scratch(&parts)?; // unfinished files prove nothing
+        }
+        if !fs::dir_exists(&incoming)? {
+            return Ok(());
+        }
         let reason = row.facts.reason;
         let text = json!({"package": id, "at": row.since, "reason": reason.map(Reason::code), "detail": row.facts.detail,
             "remedy": reason.map(Reason::remedy)});
@@ -201,10 +234,6 @@ impl Verifying {
             }
             place = aside.with_file_name(format!("{}.{n}", id.to_string().replace('/', "~"))); // an earlier one stays
         }
-        fs::publish(&incoming, &place)?;
-        if let Some(parts) = self.landing.parts(id) {
-            fs::discard_scratch(&parts)?;
-        }
-        Ok(())
+        Ok(fs::publish(&incoming, &place)?)
     }
 }

@@ -9,7 +9,8 @@ use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 
 use super::landing::Landing;
-use crate::blame::{Blame, Failure, chain};
+use crate::blame::{Blame, Failure};
+use crate::chain;
 use crate::journal::{Facts, Journal};
 use crate::notices::Notices;
 use crate::package::{COMMIT, COMMIT_SIG, Commit, MAX_COMMIT_BYTES, PackageId, Reason, Sha256Hex, State};
@@ -103,9 +104,20 @@ impl Watching {
         });
         listing.await?;
         self.refused.replace(refused);
+        let mut trouble = None;
         for id in new {
             meter.alive();
-            let (to, facts) = match self.judge(&id).await? {
+            let judged = match self.judge(&id).await {
+                Ok(judged) => judged,
+                Err(fatal @ Failure::Fatal(_)) => return Err(fatal),
+                // One object that cannot be read must not hide those behind it; a store that is down ends the look.
+                Err(e) if trouble.is_none() => {
+                    trouble = Some(e);
+                    continue;
+                }
+                Err(e) => return Err(e),
+            };
+            let (to, facts) = match judged {
                 Ok(facts) => (State::Seen, facts),
                 Err((reason, detail)) => {
                     let remedy = reason.remedy();
@@ -118,7 +130,7 @@ impl Watching {
             };
             let _moved = self.journal.step(&id, None, to, NAME, facts).await?;
         }
-        Ok(())
+        trouble.map_or(Ok(()), Err)
     }
 
     /// Believes a commit or says why not.

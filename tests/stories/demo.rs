@@ -70,11 +70,11 @@ fn all_good_packages_arrive_and_the_bad_one_is_quarantined() {
     assert_eq!(status["states"][State::Ready.as_str()], 14);
     let review = Command::new(PROGRAM).args(["review", "--config"]).arg(conf("nsc")).output().unwrap();
     assert_eq!(review.status.code(), Some(1), "somebody is needed");
-    assert!(text(&review.stdout).contains("deliver the file again"), "{}", text(&review.stdout));
+    assert!(text(&review.stdout).contains("have the file delivered again"), "{}", text(&review.stdout));
     let review = Command::new(PROGRAM).args(["review", "--config"]).arg(conf("tsd")).output().unwrap();
     assert_eq!(review.status.code(), Some(0));
     assert!(
-        text(&review.stdout).contains("Nothing to do, and nothing happened."),
+        text(&review.stdout).contains("Nothing to do, and nothing went wrong."),
         "{}",
         text(&review.stdout)
     );

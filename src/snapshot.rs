@@ -14,70 +14,24 @@ use crate::supervisor::meter::Motion;
 
 const FILE: &str = "status.json";
 
-/// What the daemon writes.
-#[derive(Serialize)]
+/// One moment of a daemon. Written by an older or newer program it may say less or more.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Snapshot {
     /// When.
     pub at: Timestamp,
     /// Since when it runs.
     pub started: Timestamp,
     /// The program's version.
-    pub version: &'static str,
+    pub version: String,
     /// All actors, in the order of flow.
+    #[serde(default)]
     pub actors: Vec<ChildStatus>,
     /// What moves.
+    #[serde(default)]
     pub moving: Vec<Motion>,
     /// What waits outside or was refused, with the reason.
-    pub not_taken: BTreeMap<String, String>,
-}
-
-/// The same, read back; an older or newer program may have written less or more.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Seen {
-    /// When.
-    pub at: Timestamp,
-    /// Since when it runs.
-    pub started: Timestamp,
-    /// The program's version.
-    pub version: String,
-    /// All actors.
-    #[serde(default)]
-    pub actors: Vec<ActorSeen>,
-    /// What moves.
-    #[serde(default)]
-    pub moving: Vec<Motion>,
-    /// What waits outside or was refused.
     #[serde(default)]
     pub not_taken: BTreeMap<String, String>,
-}
-
-/// One actor, read back.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default)]
-#[derive(Default)]
-pub struct ActorSeen {
-    /// Its name.
-    pub actor: String,
-    /// Whether it runs.
-    pub up: bool,
-    /// Restarts since the daemon began.
-    pub restarts: u64,
-    /// Seconds since it (re)started.
-    pub since_secs: u64,
-    /// Units it works on.
-    pub in_hand: Vec<String>,
-    /// Units that wait for it.
-    pub queue: usize,
-    /// Units finished.
-    pub done: u64,
-    /// Failed attempts.
-    pub errors: u64,
-    /// Failed attempts in a row.
-    pub consecutive: u32,
-    /// The last one.
-    pub last_error: Option<String>,
-    /// What outside is out of order.
-    pub degraded: Option<String>,
 }
 
 impl Snapshot {
@@ -86,9 +40,40 @@ impl Snapshot {
         let text = serde_json::to_vec(self).expect("plain fields always serialise");
         fs::write_volatile(&state_dir.join(FILE), &text)
     }
+
+    /// The last one of a state directory, if there is a readable one.
+    pub fn read(state_dir: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(state_dir.join(FILE)).ok()?).ok()
+    }
 }
 
-/// The last snapshot of a state directory, if there is a readable one.
-pub fn read(state_dir: &Path) -> Option<Seen> {
-    serde_json::from_slice(&std::fs::read(state_dir.join(FILE)).ok()?).ok()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    #[test]
+    fn it_is_read_back_also_when_another_version_wrote_it() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Snapshot::read(dir.path()).is_none());
+        let now = clock::now();
+        let actor = ChildStatus { actor: "poller".into(), up: true, restarts: 2, ..ChildStatus::default() };
+        let not_taken = [("a".to_owned(), "b".to_owned())].into();
+        let written = Snapshot {
+            at: now,
+            started: now,
+            version: "1".into(),
+            actors: vec![actor],
+            moving: vec![],
+            not_taken,
+        };
+        written.write(dir.path()).unwrap();
+        let read = Snapshot::read(dir.path()).unwrap();
+        assert_eq!((read.at, read.actors[0].restarts, read.not_taken["a"].as_str()), (now, 2, "b"));
+        let other = format!(
+            "{{\"at\": \"{now}\", \"started\": \"{now}\", \"version\": \"9\", \"actors\": [{{\"actor\": \"x\", \"mood\": 1}}]}}"
+        );
+        fs::write_volatile(&dir.path().join(FILE), other.as_bytes()).unwrap();
+        assert_eq!(Snapshot::read(dir.path()).unwrap().actors[0].actor, "x");
+    }
 }

@@ -143,8 +143,14 @@ async fn write_status(
 ) {
     let Ok(mut actors) = supervisor.send(Status).await else { return };
     actors.reverse(); // shown in the order of flow
-    let snapshot =
-        Snapshot { at: clock::now(), started, version: env!("CARGO_PKG_VERSION"), actors, moving, not_taken };
+    let snapshot = Snapshot {
+        at: clock::now(),
+        started,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        actors,
+        moving,
+        not_taken,
+    };
     if let Err(e) = snapshot.write(dir) {
         tracing::debug!(error = %chain(&e), "could not write status.json"); // the next one comes in a second
     }

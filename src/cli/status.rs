@@ -13,7 +13,7 @@ use crate::conf::Conf;
 use crate::journal::{self, Fold, Holder, Owner, Phase, Row};
 use crate::package::{Reason, State};
 use crate::review::{minute, size};
-use crate::snapshot::{self, Seen};
+use crate::snapshot::Snapshot;
 
 /// Options of `status`.
 #[derive(Args, Debug, Clone)]
@@ -31,7 +31,7 @@ const FRESH: Duration = Duration::from_secs(10);
 struct Present {
     fold: Fold,
     holder: Option<Holder>,
-    seen: Option<Seen>,
+    seen: Option<Snapshot>,
 }
 
 /// Prints the present. Exit code 1 if the daemon does not run or hangs.
@@ -41,7 +41,7 @@ pub fn status(args: &StatusArgs) -> Result<(), Exit> {
     let read = journal::read(&conf.state_dir, |line| fold.apply(&line));
     let _report = read.map_err(|e| Exit::no(crate::chain(&e)))?;
     let present =
-        Present { fold, holder: Owner::look(&conf.state_dir), seen: snapshot::read(&conf.state_dir) };
+        Present { fold, holder: Owner::look(&conf.state_dir), seen: Snapshot::read(&conf.state_dir) };
     if args.json {
         say(format_args!("{:#}", present.to_json(&conf)))?;
     } else {
@@ -59,8 +59,8 @@ impl Present {
         self.fold.packages().filter(|r| matches!(r.state, State::Quarantined | State::Held))
     }
 
-    fn snapshot(&self) -> Option<&Seen> {
-        let fresh = |s: &&Seen| clock::age(s.at, clock::now()) < FRESH;
+    fn snapshot(&self) -> Option<&Snapshot> {
+        let fresh = |s: &&Snapshot| clock::age(s.at, clock::now()) < FRESH;
         self.seen.as_ref().filter(|_| self.holder.is_some()).filter(fresh)
     }
 
@@ -115,9 +115,9 @@ impl Present {
             for a in &seen.actors {
                 let state = if !a.up {
                     "down"
-                } else if a.degraded.is_some() {
+                } else if a.report.degraded.is_some() {
                     "DEGRADED"
-                } else if a.in_hand.is_empty() {
+                } else if a.report.in_hand.is_empty() {
                     "idle"
                 } else {
                     "busy"
@@ -125,15 +125,15 @@ impl Present {
                 say!(
                     "{:<10} {state:<9} {:>7} {:>6} {:>6} {:>7} {:>8}",
                     a.actor,
-                    a.in_hand.len(),
-                    a.queue,
-                    a.done,
-                    a.errors,
+                    a.report.in_hand.len(),
+                    a.report.queue,
+                    a.report.done,
+                    a.report.errors,
                     a.restarts
                 );
             }
-            for a in seen.actors.iter().filter(|a| a.degraded.is_some()) {
-                say!("! {} cannot work: {}", a.actor, a.degraded.as_deref().unwrap_or_default());
+            for a in seen.actors.iter().filter(|a| a.report.degraded.is_some()) {
+                say!("! {} cannot work: {}", a.actor, a.report.degraded.as_deref().unwrap_or_default());
             }
         }
         say!();

@@ -7,7 +7,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::journal::{self, Fold};
 use crate::package::{PackageId, State};
 use crate::review::size;
-use crate::snapshot;
+use crate::snapshot::Snapshot;
 use crate::supervisor::meter::Motion;
 
 use super::site::Site;
@@ -54,7 +54,7 @@ pub fn look(site: &Site) -> BTreeMap<PackageId, View> {
 
 /// What moves on either side.
 fn motions(site: &Site) -> Vec<Motion> {
-    let seen = [Role::Nsc, Role::Tsd].into_iter().filter_map(|role| snapshot::read(&site.state(role)));
+    let seen = [Role::Nsc, Role::Tsd].into_iter().filter_map(|role| Snapshot::read(&site.state(role)));
     seen.flat_map(|s| s.moving).collect()
 }
 

@@ -73,6 +73,9 @@ pub enum Event {
         /// The LIMS step, once there is one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<String>,
+        /// As whom the LIMS knows us, told by a step that we opened.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        technician: Option<String>,
         /// In words.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         detail: Option<String>,

@@ -73,6 +73,8 @@ pub struct Fold {
     orders: BTreeMap<OrderId, OrderRow>,
     committing: BTreeMap<PackageId, String>,
     sent: SentChain,
+    /// As whom the LIMS knows us, once a step of ours has told.
+    pub technician: Option<String>,
     /// Lines read so far.
     pub lines: u64,
     /// The last daemon start.
@@ -100,7 +102,10 @@ impl Fold {
                 };
                 drop(self.orders.insert(order.id.clone(), row));
             }
-            Event::Claim { order, phase, step, detail } => {
+            Event::Claim { order, phase, step, technician, detail } => {
+                if technician.is_some() {
+                    self.technician.clone_from(technician);
+                }
                 if let Some(row) = self.orders.get_mut(order) {
                     (row.phase, row.since) = (*phase, at);
                     row.step = step.clone().or(row.step.take());

@@ -3,14 +3,16 @@
 //! The claim is a POST that is never repeated blindly: its intent is journalled first, and after a lost answer or a crash
 //! [`Exporter::find_claim`] finds out whether the step was opened. Completing and deleting are safe to repeat, because each
 //! begins by reading the step's present state.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::blame::{Blame, Failure};
 use crate::chain;
-use crate::clarity::{Action, Class, Client, Error, LimsId, ProtocolStep, Queue, Settings, Settle, State};
+use crate::clarity::{
+    Action, Class, Client, Error, LimsId, ProtocolStep, Queue, Settings, Settle, State, Step,
+};
 use crate::conf::LimsConf;
 use crate::secret::Secret;
 
@@ -90,7 +92,7 @@ impl Exporter {
     }
 
     /// Opens the step for these artifacts: one POST. They must be in the queue.
-    pub async fn claim(&self, artifacts: &[LimsId]) -> Result<LimsId, Failure> {
+    pub async fn claim(&self, artifacts: &[LimsId]) -> Result<Step, Failure> {
         let queue = self.queue().await?;
         let queued: BTreeSet<&LimsId> = queue.items.iter().map(|item| &item.id).collect();
         if let Some(gone) = artifacts.iter().find(|a| !queued.contains(a)) {
@@ -100,11 +102,12 @@ impl Exporter {
         }
         let nameless = || Failure::Outage("the queue does not say which step it belongs to".into());
         let uri = queue.protocol_step_uri.ok_or_else(nameless)?;
-        Ok(self.client.start_step(&uri, artifacts).await?.id)
+        Ok(self.client.start_step(&uri, artifacts).await?)
     }
 
-    /// After a crash or a lost answer: was the step opened? Every search result is checked against its own question.
-    pub async fn find_claim(&self, artifacts: &[LimsId]) -> Result<Found, Failure> {
+    /// After a crash or a lost answer: was the step opened? Every search result is checked against its own question, and a
+    /// step that somebody else opened with the same artifacts is not ours (`us`: as whom the LIMS knows us, if known).
+    pub async fn find_claim(&self, artifacts: &[LimsId], us: Option<&str>) -> Result<Found, Failure> {
         let queue = self.queue().await?;
         let queued: BTreeSet<&LimsId> = queue.items.iter().map(|item| &item.id).collect();
         if artifacts.iter().all(|a| queued.contains(a)) {
@@ -119,7 +122,8 @@ impl Exporter {
                 Err(e) if e.class() == Class::NotFound => continue,
                 step => step?,
             };
-            if step.state == State::Completed {
+            let theirs = us.zip(step.technician.as_ref()).is_some_and(|(us, they)| us != they.as_str());
+            if step.state == State::Completed || theirs {
                 continue;
             }
             if self.client.step_details(&id).await?.inputs() == wanted {
@@ -177,13 +181,4 @@ fn everybody(error: Error) -> Failure {
 pub fn lims_ids(texts: &[String]) -> Result<Vec<LimsId>, Failure> {
     let ids: Result<Vec<LimsId>, _> = texts.iter().map(|text| LimsId::new(text)).collect();
     ids.map_err(|e| Failure::Fatal(format!("the journal holds something that is no LIMS id: {e}")))
-}
-
-/// What a look at the queue found, for the poller.
-#[derive(Debug, Default)]
-pub struct Look {
-    /// Orders that are complete.
-    pub orders: Vec<crate::package::Order>,
-    /// Who waits, and for what.
-    pub waiting: BTreeMap<String, String>,
 }

@@ -6,6 +6,7 @@ mod order;
 mod pack;
 pub mod packager;
 pub mod poller;
+mod reading;
 mod send;
 mod tree;
 pub mod uploader;

@@ -224,7 +224,7 @@ async fn blame_order(journal: &Journal, work: &WorkConf, order: OrderId, blame: 
     if failures >= work.max_failures && phase != Phase::Review {
         tracing::error!(%order, failures, error = blame.detail, "its LIMS step cannot be ended: look at it in the LIMS");
         let detail = Some(format!("the step cannot be ended: {}", blame.detail));
-        let event = Event::Claim { order, phase: Phase::Review, step: None, detail };
+        let event = Event::Claim { order, phase: Phase::Review, step: None, technician: None, detail };
         journal.record(event).await.map_err(|e| crate::chain(&*e))?;
     }
     Ok(())
@@ -243,7 +243,13 @@ impl Packing {
         detail: Option<String>,
     ) -> Result<(), Failure> {
         tracing::info!(%order, %phase, step = step.map(|s| s.as_str()), detail, "order");
-        let event = Event::Claim { order: order.clone(), phase, step: step.map(ToString::to_string), detail };
+        let event = Event::Claim {
+            order: order.clone(),
+            phase,
+            step: step.map(ToString::to_string),
+            technician: None,
+            detail,
+        };
         Ok(self.journal.record(event).await?)
     }
 
@@ -251,16 +257,19 @@ impl Packing {
     async fn claim(&self, id: &OrderId) -> Result<(), Failure> {
         let Some(row) = self.order(id) else { return Ok(()) };
         let artifacts = lims_ids(&row.order.artifacts)?;
+        let (us, mut technician) = (self.journal.view().technician.clone(), None);
         let found = match row.phase {
             Phase::Ordered => Found::Queued,
-            Phase::Intent => self.exporter.find_claim(&artifacts).await?,
+            Phase::Intent => self.exporter.find_claim(&artifacts, us.as_deref()).await?,
             _ => Found::Step(lims_ids(&row.step.into_iter().collect::<Vec<_>>())?.remove(0)),
         };
         let step = match found {
             Found::Step(step) => step,
             Found::Queued => {
                 self.say(id, Phase::Intent, None, None).await?;
-                self.exporter.claim(&artifacts).await?
+                let step = self.exporter.claim(&artifacts).await?;
+                technician = step.technician.map(|t| t.to_string());
+                step.id
             }
             Found::Lost => {
                 let why = "its samples are neither in the queue nor in a step of ours";
@@ -268,7 +277,10 @@ impl Packing {
             }
         };
         if row.phase != Phase::Opened {
-            self.say(id, Phase::Opened, Some(&step), None).await?;
+            let (order, step) = (id.clone(), Some(step.to_string()));
+            tracing::info!(%order, step, "LIMS step opened");
+            let event = Event::Claim { order, phase: Phase::Opened, step, technician, detail: None };
+            self.journal.record(event).await?;
         }
         for draft in &row.order.packages {
             let _moved = self
@@ -304,11 +316,12 @@ impl Packing {
         }) else {
             return Ok(());
         };
+        let us = self.journal.view().technician.clone();
         let step = match (&row.step, row.phase) {
             (Some(step), _) => lims_ids(std::slice::from_ref(step))?.remove(0),
             // Stopped between the intent and the answer: the step may or may not exist.
             (None, Phase::Intent) => {
-                match self.exporter.find_claim(&lims_ids(&row.order.artifacts)?).await? {
+                match self.exporter.find_claim(&lims_ids(&row.order.artifacts)?, us.as_deref()).await? {
                     Found::Step(step) => step,
                     Found::Queued => {
                         return self

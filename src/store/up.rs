@@ -41,11 +41,12 @@ impl Store {
         meter: &Meter,
     ) -> Result<Digests, StoreError> {
         let before = Fingerprint::of(path)?;
-        let file = File::open(path).map_err(FsError::at("open", path))?;
-        let sent = if before.size <= self.part_size {
-            self.send_whole(key, path, file, before.size, with_md5, meter).await?
+        let file = Arc::new(File::open(path).map_err(FsError::at("open", path))?);
+        let source = Source { key, path, file, size: before.size, with_md5, meter };
+        let sent = if source.size <= self.part_size {
+            self.send_whole(&source).await?
         } else {
-            self.send_parts(key, path, file, before.size, with_md5, meter).await?
+            self.send_parts(&source).await?
         };
         if Fingerprint::of(path)? != before {
             return Err(StoreError::Changed(path.to_owned()));
@@ -53,22 +54,13 @@ impl Store {
         Ok(sent)
     }
 
-    async fn send_whole(
-        &self,
-        key: &str,
-        path: &Path,
-        file: File,
-        size: u64,
-        with_md5: bool,
-        meter: &Meter,
-    ) -> Result<Digests, StoreError> {
+    async fn send_whole(&self, source: &Source<'_>) -> Result<Digests, StoreError> {
         let _room = self.room().await;
-        let state = HashState::new(with_md5);
-        let owned = path.to_owned();
-        let read = self.pool.run(move || read_part(&file, &owned, 0, size, state)).await??;
-        let digests = read.1.finish();
-        self.put_whole(key, read.0, &digests.sha256).await?;
-        meter.add(size);
+        let (bytes, state) =
+            self.pool.run(source.read(0, source.size, HashState::new(source.with_md5))).await??;
+        let digests = state.finish();
+        self.put_whole(source.key, bytes, &digests.sha256).await?;
+        source.meter.add(source.size);
         Ok(digests)
     }
 
@@ -80,60 +72,44 @@ impl Store {
         agree(key, &checksum, answer.checksum_sha256())
     }
 
-    async fn send_parts(
-        &self,
-        key: &str,
-        path: &Path,
-        file: File,
-        size: u64,
-        with_md5: bool,
-        meter: &Meter,
-    ) -> Result<Digests, StoreError> {
+    async fn send_parts(&self, source: &Source<'_>) -> Result<Digests, StoreError> {
+        let key = source.key;
         let created = self.client.create_multipart_upload().bucket(&self.bucket).key(key);
         let created = created.checksum_algorithm(ChecksumAlgorithm::Sha256).send().await;
         let created = created.map_err(StoreError::from_sdk("begin an upload", key))?;
         let none =
             || StoreError::Outage { what: "begin an upload", why: "its answer has no upload id".into() };
-        let upload = created.upload_id().ok_or_else(none)?.to_owned();
-        match self.fly(key, path, file, size, with_md5, meter, &upload).await {
-            Ok(digests) => Ok(digests),
-            Err(e) => {
-                let abort =
-                    self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(&upload);
-                if let Err(also) = abort.send().await.map_err(StoreError::from_sdk("abort an upload", key)) {
-                    tracing::warn!(key, upload, error = %also, "an unfinished upload stays behind in the store");
-                }
-                Err(e)
+        let upload = created.upload_id().ok_or_else(none)?;
+        let sent = self.fly(source, upload).await;
+        if sent.is_err() {
+            let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
+            if let Err(also) = abort.send().await.map_err(StoreError::from_sdk("abort an upload", key)) {
+                tracing::warn!(key, upload, error = %also, "an unfinished upload stays behind in the store");
             }
         }
+        sent
     }
 
-    #[allow(clippy::too_many_arguments)] // one file's upload; a struct would only rename them
-    async fn fly(
-        &self,
-        key: &str,
-        path: &Path,
-        file: File,
-        size: u64,
-        with_md5: bool,
-        meter: &Meter,
-        upload: &str,
-    ) -> Result<Digests, StoreError> {
-        let (file, length) = (Arc::new(file), part_length(size, self.part_size, self.max_parts));
-        let mut state = HashState::new(with_md5);
+    /// Reads part after part; each flies on its own while the next is read.
+    async fn fly(&self, source: &Source<'_>, upload: &str) -> Result<Digests, StoreError> {
+        let (key, size) = (source.key, source.size);
+        let length = part_length(size, self.part_size, self.max_parts);
+        let mut state = HashState::new(source.with_md5);
         let mut flying: JoinSet<Result<CompletedPart, StoreError>> = JoinSet::new();
         let mut landed = Vec::new();
         for (number, offset) in (1..).zip((0..size).step_by(usize::try_from(length).unwrap_or(usize::MAX))) {
             let room = self.room().await;
-            let (file, owned, len) = (file.clone(), path.to_owned(), length.min(size - offset));
+            let len = length.min(size - offset);
+            let read = source.read(offset, len, state);
             let read = move || {
-                let (bytes, state) = read_part(&file, &owned, offset, len, state)?;
+                let (bytes, state) = read()?;
                 let own = Sha256Hex::of(&bytes);
                 Ok::<_, FsError>((bytes, state, own))
             };
             let (bytes, fed, own) = self.pool.run(read).await??;
             state = fed;
-            let (me, key, upload, meter) = (self.clone(), key.to_owned(), upload.to_owned(), meter.clone());
+            let (me, key, upload, meter) =
+                (self.clone(), key.to_owned(), upload.to_owned(), source.meter.clone());
             let _aborted_with_the_set = flying.spawn(async move {
                 let part = me.put_part(&key, &upload, number, bytes, &own).await;
                 meter.add(len);
@@ -186,21 +162,36 @@ fn joined(
     done.unwrap_or_else(|e| Err(crate::pool::PoolError::Panicked(e.to_string()).into()))
 }
 
-fn read_part(
-    file: &File,
-    path: &Path,
-    offset: u64,
-    length: u64,
-    mut state: HashState,
-) -> Result<(Bytes, HashState), FsError> {
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-    let mut at = offset;
-    for block in bytes.chunks_mut(BLOCK) {
-        file.read_exact_at(block, at).map_err(FsError::at("read", path))?;
-        state.update(block);
-        at += block.len() as u64;
+/// A file on its way.
+struct Source<'a> {
+    key: &'a str,
+    path: &'a Path,
+    file: Arc<File>,
+    size: u64,
+    with_md5: bool,
+    meter: &'a Meter,
+}
+
+impl Source<'_> {
+    /// Work for the pool: reads a stretch and feeds the file's digests with it, block by block while it is hot.
+    fn read(
+        &self,
+        offset: u64,
+        length: u64,
+        mut state: HashState,
+    ) -> impl FnOnce() -> Result<(Bytes, HashState), FsError> + use<> {
+        let (file, path) = (self.file.clone(), self.path.to_owned());
+        move || {
+            let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+            let mut at = offset;
+            for block in bytes.chunks_mut(BLOCK) {
+                file.read_exact_at(block, at).map_err(FsError::at("read", &path))?;
+                state.update(block);
+                at += block.len() as u64;
+            }
+            Ok((Bytes::from(bytes), state))
+        }
     }
-    Ok((Bytes::from(bytes), state))
 }
 
 /// A part's length: as configured, or as much longer (in whole MiB) as the limit of parts demands.

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, MessageResult, WrapFuture,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
@@ -76,11 +76,12 @@ pub struct Incident {
 /// Told of every incident.
 pub type Observer = Arc<dyn Fn(Incident) + Send + Sync>;
 
-/// A child as `status` shows it.
-#[derive(Clone, Debug, Serialize)]
+/// A child as `status` shows it; read back from a program of another version, what is missing is empty.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ChildStatus {
     /// Its name.
-    pub actor: &'static str,
+    pub actor: String,
     /// Whether it runs.
     pub up: bool,
     /// Restarts since the process began.
@@ -343,7 +344,7 @@ impl Handler<Status> for Supervisor {
     type Result = MessageResult<Status>;
     fn handle(&mut self, _: Status, _: &mut Context<Self>) -> Self::Result {
         let status = |(i, slot): (usize, &Slot)| ChildStatus {
-            actor: slot.spec.id,
+            actor: slot.spec.id.to_owned(),
             up: self.is_up(i),
             restarts: slot.restarts,
             since_secs: slot.since.elapsed().as_secs(),

@@ -7,7 +7,7 @@ use actix::dev::channel;
 use actix::{
     Actor, ActorContext, Addr, Arbiter, AsyncContext, Context, Handler, Message, Recipient, Supervised,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
 use super::cage::{Cage, Exit, Order, Phase};
@@ -34,7 +34,8 @@ pub trait Child: Actor<Context = Context<Self>> + Handler<Drain> + Supervised + 
 impl<A: Actor<Context = Context<A>> + Handler<Drain> + Supervised + Unpin> Child for A {}
 
 /// What an actor tells about itself; shown by `status`.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Report {
     /// Units it works on.
     pub in_hand: Vec<String>,

@@ -6,6 +6,7 @@
 mod bad_input;
 mod demo;
 mod full_disk;
+mod half_way;
 mod hostile_bucket;
 mod kill_minus_nine;
 mod panics;

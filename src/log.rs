@@ -24,7 +24,7 @@ struct Utc;
 
 impl FormatTime for Utc {
     fn format_time(&self, w: &mut Writer<'_>) -> std::fmt::Result {
-        write!(w, "{}", clock::now())
+        write!(w, "{:.3}", clock::now()) // always three digits, so that lines stay aligned
     }
 }
 

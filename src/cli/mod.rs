@@ -56,8 +56,12 @@ enum Command {
     /// Show the whole way of a package here, on embedded parts: store, LIMS, both roles as processes
     Demo(demo::DemoArgs),
     /// What is going on: actors, packages by state, what moves, what waits and why
+    ///
+    /// Exit code 1: the daemon does not run, or hangs.
     Status(status::StatusArgs),
-    /// What happened: restarts, incidents, outages, packages delivered and stopped, throughput
+    /// What happened, is it over, do I have to act: restarts, incidents, outages, packages delivered and stopped
+    ///
+    /// Exit code 1: somebody is needed.
     Review(review::ReviewArgs),
     /// Check a package directory against its SHA256SUMS and its documents, byte by byte
     Verify(verify::VerifyArgs),

@@ -96,7 +96,7 @@ impl Progress {
                 Some((multi, total)) => {
                     let bar =
                         self.bars.entry(id.clone()).or_insert_with(|| multi.insert_before(total, bar(id)));
-                    draw(bar, view, motion);
+                    draw(bar, id, view, motion);
                     let over = view.there == Some(State::Ready) || view.stopped.is_some();
                     if over && views.len() > MANY {
                         bar.finish_and_clear(); // the ones that move must stay in sight
@@ -147,9 +147,10 @@ fn steps(view: &View) -> u64 {
     }
 }
 
-fn draw(bar: &ProgressBar, view: &View, motion: Option<&Motion>) {
+fn draw(bar: &ProgressBar, id: &PackageId, view: &View, motion: Option<&Motion>) {
     bar.set_position(steps(view));
-    bar.set_message(words(view, motion));
+    let kind = if id.kind.as_str() == "samples" { "" } else { id.kind.as_str() };
+    bar.set_message(format!("{}  {kind}", words(view, motion)));
 }
 
 fn words(view: &View, motion: Option<&Motion>) -> String {

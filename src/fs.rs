@@ -189,6 +189,18 @@ pub fn dir_exists(path: &Path) -> Result<bool, FsError> {
     }
 }
 
+/// Makes sure that a place which must be there is there, before something missing below it is believed to be missing: an
+/// unmounted disk looks like an empty one. What comes back counts as an outage.
+pub fn answers(place: &Path) -> Result<(), FsError> {
+    match fs::read_dir(place) {
+        Ok(_) => Ok(()),
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            Err(FsError::at("find (is its disk mounted?)", place)(Errno::STALE.into()))
+        }
+        Err(e) => Err(FsError::at("list", place)(e)),
+    }
+}
+
 /// Whether two existing paths lie on one file system, so that hard links and atomic renames work between them.
 pub fn same_file_system(a: &Path, b: &Path) -> Result<bool, FsError> {
     let dev = |p: &Path| Ok(fs::metadata(p).map_err(FsError::at("look at", p))?.dev());
@@ -246,6 +258,15 @@ mod tests {
         );
         let full = File::options().write(true).open("/dev/full").unwrap().write_all(b"x").unwrap_err();
         assert!(is_outage(&full), "{full}");
+    }
+
+    #[test]
+    fn a_place_that_vanished_is_an_outage() {
+        let dir = tempfile::tempdir().unwrap();
+        answers(dir.path()).unwrap();
+        let gone = answers(&dir.path().join("mnt")).unwrap_err();
+        assert!(gone.is_outage() && gone.to_string().contains("is its disk mounted?"), "{gone}");
+        assert!(!dir_exists(&dir.path().join("mnt")).unwrap());
     }
 
     #[test]

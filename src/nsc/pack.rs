@@ -30,7 +30,7 @@ pub fn build(tree: &Tree, draft: &Draft, meter: &Meter) -> Result<Built, Failure
     // In place already, or even sent already by an uploader on another host, when we were cut off before we noted it.
     for place in [&place, &tree.transferred(&draft.id, draft.priority)] {
         if fs::dir_exists(place)? {
-            return if is_ours(place, &document, &text, files) {
+            return if is_ours(place, &document, &text, files)? {
                 Ok(built)
             } else {
                 Err(Blame::stop(Reason::NameTaken, format!("{} exists and is another one", place.display())))
@@ -63,6 +63,9 @@ fn link(file: &Fastq, to: &Path, meter: &Meter) -> Result<(), Failure> {
     match std::fs::hard_link(&file.from, to) {
         Ok(()) => {}
         Err(e) if e.kind() == ErrorKind::NotFound => {
+            for place in [file.from.parent(), to.parent()].into_iter().flatten() {
+                fs::answers(place)?;
+            }
             return Err(Blame::stop(
                 Reason::FileMissing,
                 format!("{} is gone from the delivery", file.from.display()),
@@ -113,14 +116,28 @@ pub fn is_transferred(tree: &Tree, draft: &Draft) -> Result<bool, FsError> {
     let (document, text, files) = contents(draft);
     let rest = tree.transferred(&draft.id, draft.priority);
     let waits = fs::dir_exists(&tree.waiting(&draft.id, draft.priority))?;
-    Ok(!waits && fs::dir_exists(&rest)? && is_ours(&rest, &document, &text, files))
+    Ok(!waits && fs::dir_exists(&rest)? && is_ours(&rest, &document, &text, files)?)
 }
 
-fn is_ours(place: &Path, document: &str, text: &str, files: &[Fastq]) -> bool {
-    let same_size =
-        |f: &Fastq| Fingerprint::of(&place.join(f.to.as_str())).is_ok_and(|found| found.size == f.size);
-    std::fs::read(place.join(document)).is_ok_and(|found| found == text.as_bytes())
-        && files.iter().all(same_size)
+/// Whether exactly this package lies at `place`. A disk that does not answer is an error, not a "no".
+fn is_ours(place: &Path, document: &str, text: &str, files: &[Fastq]) -> Result<bool, FsError> {
+    let document = place.join(document);
+    match std::fs::read(&document) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(FsError::at("read", &document)(e)),
+        Ok(found) if found != text.as_bytes() => return Ok(false),
+        Ok(_) => {}
+    }
+    for file in files {
+        match Fingerprint::of(&place.join(file.to.as_str())) {
+            Err(e) if e.source.kind() == ErrorKind::NotFound => return Ok(false),
+            found if found.as_ref().is_ok_and(|f| f.size != file.size) => return Ok(false),
+            found => {
+                let _same_size = found?;
+            }
+        }
+    }
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::exporter::Exporter;
 use super::order::{self, Delivery, LaneOutput, NotYet, Queued};
 use crate::blame::Failure;
-use crate::clarity::{Artifact, LimsId, Process, Project};
+use crate::clarity::{Artifact, LimsId, Process, Project, Sample};
 use crate::fs::FsError;
 use crate::journal::Phase;
 use crate::package::{Draft, Order, PackageId};
@@ -67,27 +67,28 @@ pub async fn look(
     let mut families: BTreeMap<String, Vec<(&'static str, &Queued)>> = BTreeMap::new();
     for one in &queued {
         match order::family(&exporter.conf, &one.sample) {
-            Err(why) => drop(look.waiting.insert(title(one), why)),
+            Err(why) => drop(look.waiting.insert(title(&one.sample, &one.artifact), why)),
             Ok(Some((number, relation))) => families.entry(number).or_default().push((relation, one)),
             Ok(None) => match own_fault(reading.draft(one).await).map(|d| d.and_then(|d| free(d, taken)))? {
                 Ok(draft) => look.orders.push(order::single(one, draft)),
-                Err(why) => drop(look.waiting.insert(title(one), why)),
+                Err(why) => drop(look.waiting.insert(title(&one.sample, &one.artifact), why)),
             },
         }
     }
     for (number, members) in families {
         match reading.trio(&number, &members, taken).await? {
             Ok(order) => look.orders.push(order),
-            Err(why) => {
-                members.iter().for_each(|(_, one)| drop(look.waiting.insert(title(one), why.clone())))
-            }
+            Err(why) => members.iter().for_each(|(_, one)| {
+                drop(look.waiting.insert(title(&one.sample, &one.artifact), why.clone()))
+            }),
         }
     }
     Ok(look)
 }
 
-fn title(one: &Queued) -> String {
-    one.sample.name.clone().unwrap_or_else(|| one.artifact.clone())
+/// Names are not unique in a LIMS; the artifact is.
+fn title(sample: &Sample, artifact: &str) -> String {
+    format!("{} ({artifact})", sample.name.as_deref().unwrap_or("nameless"))
 }
 
 /// What is wrong with one sample holds up that sample only.
@@ -119,13 +120,13 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// Everything about the queued samples, by name. One of which something is missing or contradictory says so.
-    async fn samples(&mut self, ids: &[LimsId]) -> Result<BTreeMap<String, Result<Queued, NotYet>>, Failure> {
+    /// Everything about the queued samples, each with its title. One of which something is missing or contradictory says so.
+    async fn samples(&mut self, ids: &[LimsId]) -> Result<Vec<(String, Result<Queued, NotYet>)>, Failure> {
         let client = &self.exporter.client;
         let artifacts = client.artifacts(ids).await?;
-        let mut result: BTreeMap<String, Result<Queued, NotYet>> = BTreeMap::new();
+        let mut result = Vec::new();
         for (id, error) in artifacts.failed {
-            drop(result.insert(id.to_string(), Err(crate::chain(&error))));
+            result.push((id.to_string(), Err(crate::chain(&error))));
         }
         let own = |a: &Artifact| match &a.samples[..] {
             [one] if !a.is_control() => Some(one.clone()),
@@ -137,10 +138,12 @@ impl Reading<'_> {
             self.meter.alive();
             let Some(sample) = own(artifact) else { continue };
             let (who, read) = match samples.found.get(&sample) {
-                Some(sample) => (sample.name.clone(), own_fault(self.complete(artifact, sample).await)?),
-                None => (None, Err(format!("the LIMS does not give out sample {sample}"))),
+                Some(sample) => {
+                    (title(sample, artifact.id.as_str()), own_fault(self.complete(artifact, sample).await)?)
+                }
+                None => (artifact.id.to_string(), Err(format!("the LIMS does not give out sample {sample}"))),
             };
-            drop(result.insert(who.unwrap_or_else(|| artifact.id.to_string()), read));
+            result.push((who, read));
         }
         Ok(result)
     }
@@ -148,7 +151,7 @@ impl Reading<'_> {
     async fn complete(
         &mut self,
         artifact: &Artifact,
-        sample: &crate::clarity::Sample,
+        sample: &Sample,
     ) -> Result<Result<Queued, NotYet>, Failure> {
         let Some(project) = sample.project.clone() else { return Ok(Err("it has no project".into())) };
         if !self.projects.contains_key(&project) {
@@ -176,6 +179,10 @@ impl Reading<'_> {
         ];
         let found = client.find_artifacts(&filters).await?;
         let batch = client.artifacts(&found).await?;
+        // An output that cannot be read may be a lane of this sample: without it the sample would be delivered in part.
+        if let Some((id, error)) = batch.failed.iter().next() {
+            return Ok(Err(format!("output {id}: {}", crate::chain(error))));
+        }
         let mut outputs = Vec::new();
         for output in batch.found.values() {
             // A search may bring rows that do not match it.

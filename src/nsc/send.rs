@@ -108,6 +108,7 @@ impl Sending {
     /// What is in the package, and what its documents promise of it.
     fn survey(&self, dir: &Path) -> Result<Vec<Payload>, Failure> {
         if !fs::dir_exists(dir)? {
+            fs::answers(&self.tree.scratch())?;
             return Err(Blame::stop(
                 Reason::FileMissing,
                 format!("the package directory {} is gone", dir.display()),

@@ -179,6 +179,7 @@ impl Sending {
         }
         if state == State::Committed {
             if fs::dir_exists(&place)? || !fs::dir_exists(&rest)? {
+                fs::answers(&self.tree.scratch())?;
                 fs::publish(&place, &rest)?;
             }
             let facts = Facts { place: Some(rest.display().to_string()), ..Facts::default() };

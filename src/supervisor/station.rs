@@ -55,8 +55,8 @@ pub trait Work: Unpin + 'static {
         unit: Self::Unit,
         meter: Meter,
     ) -> LocalBoxFuture<'static, Result<(), Failure<Self::Blame>>>;
-    /// Whether this unit needs what may be out of order outside. One that does not goes on during an outage, and its success
-    /// says nothing about it.
+    /// Whether this unit needs LIMS or store. One that needs only what is here goes on during an outage of those, and its
+    /// success says nothing about them; and the other way round.
     fn needs_outside(&self, _unit: &Self::Unit) -> bool {
         true
     }
@@ -96,10 +96,12 @@ pub struct Station<W: Work> {
     manner: Manner,
     make: Box<dyn Fn() -> W + Send>,
     work: W,
-    held: BTreeSet<String>,
+    /// Units in hand, and whether they need the outside.
+    held: BTreeMap<String, bool>,
     /// Finished since the last tick; not taken again before the next, so that no mistake can make a hot loop.
     rested: BTreeSet<String>,
-    outage: Option<Outage>,
+    /// Of the outside, and of what is here (disks).
+    outages: [Option<Outage>; 2],
     /// Units that fell by an outage, with how often in a row and until when they stand back: the others probe first, so that
     /// one unit whose trouble is its own cannot keep everybody waiting.
     fell: BTreeMap<String, (u32, Instant)>,
@@ -110,6 +112,7 @@ struct Outage {
     since: Instant,
     streak: u32,
     until: Instant,
+    why: String,
 }
 
 impl<W: Work> Station<W> {
@@ -121,9 +124,9 @@ impl<W: Work> Station<W> {
             manner,
             make: Box::new(make),
             work,
-            held: BTreeSet::new(),
+            held: BTreeMap::new(),
             rested: BTreeSet::new(),
-            outage: None,
+            outages: [None, None],
             fell: BTreeMap::new(),
             draining: false,
         }
@@ -138,22 +141,28 @@ impl<W: Work> Station<W> {
             return;
         }
         let now = Instant::now();
-        let room = match &self.outage {
+        let rooms = [true, false].map(|outside| match &self.outages[usize::from(!outside)] {
             Some(outage) if now < outage.until => 0,
             Some(_) => 1, // a probe
             None => self.manner.room,
-        };
+        });
         let waiting = self.work.waiting();
         let mut left = 0;
         for unit in waiting {
             let key = unit.to_string();
-            if self.held.contains(&key) {
+            if self.held.contains_key(&key) {
                 continue;
             }
             let outside = self.work.needs_outside(&unit);
-            let room = if outside { room } else { self.manner.room };
-            let stands_back = outside && self.fell.get(&key).is_some_and(|(_, until)| now < *until);
-            if self.held.len() >= room || stands_back || self.rested.contains(&key) {
+            let room = rooms[usize::from(!outside)];
+            // A probe is alone among its kind; otherwise all share the room.
+            let busy = if room == self.manner.room {
+                self.held.len()
+            } else {
+                self.held.values().filter(|o| **o == outside).count()
+            };
+            let stands_back = self.fell.get(&key).is_some_and(|(_, until)| now < *until);
+            if busy >= room || stands_back || self.rested.contains(&key) {
                 left += 1;
                 continue;
             }
@@ -161,14 +170,14 @@ impl<W: Work> Station<W> {
         }
         let mut report = self.env.report();
         report.queue = left;
-        report.in_hand = self.held.iter().cloned().collect();
+        report.in_hand = self.held.keys().cloned().collect();
     }
 
     fn begin(&mut self, unit: W::Unit, key: String, ctx: &mut Context<Self>) {
         let meter = self.manner.board.begin(self.manner.name, key.clone());
         let work = AssertUnwindSafe(self.work.perform(unit.clone(), meter.clone())).catch_unwind();
         let watched = watch(work, meter, self.manner.stall);
-        let _inserted = self.held.insert(key.clone());
+        let _new = self.held.insert(key.clone(), self.work.needs_outside(&unit));
         let _dies_with_us = ctx.spawn(watched.into_actor(self).map(move |end, me, ctx| {
             let done = match end {
                 End::Done(Ok(done)) => done,
@@ -203,9 +212,7 @@ impl<W: Work> Station<W> {
         match done {
             Ok(()) => {
                 let _over = self.fell.remove(&key);
-                if outside {
-                    self.fair(None);
-                }
+                self.fair(outside, None);
                 {
                     let mut report = self.env.report();
                     report.done += 1;
@@ -220,15 +227,13 @@ impl<W: Work> Station<W> {
                 let streak = self.fell.get(&key).map_or(1, |(n, _)| n + 1);
                 let until = Instant::now() + self.manner.outage.delay(streak, jitter());
                 let _earlier = self.fell.insert(key.clone(), (streak, until));
-                self.fair(Some(&why));
+                self.fair(outside, Some(&why));
                 self.release(key, ctx);
             }
             Err(Failure::Fatal(why)) => self.env.fail(ctx, Exit::Fatal(why)),
             Err(Failure::Unit(blame)) => {
                 let _over = self.fell.remove(&key);
-                if outside {
-                    self.fair(None);
-                }
+                self.fair(outside, None);
                 warn!(actor = self.manner.name, unit = key, why = %blame, "unit failed");
                 let noted = self.work.blame(unit, blame).into_actor(self);
                 let _dies_with_us = ctx.spawn(noted.map(move |noted, me, ctx| match noted {
@@ -250,31 +255,34 @@ impl<W: Work> Station<W> {
         self.pump(ctx);
     }
 
-    /// Keeps account of outages; speaks once at the beginning and once at the end of each.
-    fn fair(&mut self, why: Option<&str>) {
+    /// Keeps account of outages, of the outside and of what is here; speaks once at the beginning and once at the end of each.
+    fn fair(&mut self, outside: bool, why: Option<&str>) {
         let name = self.manner.name;
+        let slot = &mut self.outages[usize::from(!outside)];
         match why {
             None => {
-                if let Some(outage) = self.outage.take() {
+                if let Some(outage) = slot.take() {
                     info!(actor = name, after = ?outage.since.elapsed(), "works again");
-                    self.env.report().degraded = None;
                     (self.manner.weather)(name, None, outage.since.elapsed());
                 }
             }
             Some(why) => {
                 let now = Instant::now();
-                if self.outage.is_none() {
+                if slot.is_none() {
                     error!(actor = name, why, "cannot work; will go on by itself when this is mended");
                     (self.manner.weather)(name, Some(why), Duration::ZERO);
                 }
-                let outage = self.outage.get_or_insert(Outage { since: now, streak: 0, until: now });
+                let outage =
+                    slot.get_or_insert(Outage { since: now, streak: 0, until: now, why: String::new() });
+                why.clone_into(&mut outage.why);
                 if now >= outage.until {
                     outage.streak += 1; // units in flight that fall together count once
                     outage.until = now + self.manner.outage.delay(outage.streak, jitter());
                 }
-                self.env.report().degraded = Some(why.to_owned());
             }
         }
+        let whys: Vec<&str> = self.outages.iter().flatten().map(|o| o.why.as_str()).collect();
+        self.env.report().degraded = (!whys.is_empty()).then(|| whys.join("; "));
     }
 }
 
@@ -311,8 +319,8 @@ impl<W: Work> Actor for Station<W> {
 
 impl<W: Work> Supervised for Station<W> {
     fn restarting(&mut self, _: &mut Context<Self>) {
-        (self.held, self.rested) = (BTreeSet::new(), BTreeSet::new());
-        (self.outage, self.draining, self.fell) = (None, false, BTreeMap::new());
+        (self.held, self.rested) = (BTreeMap::new(), BTreeSet::new());
+        (self.outages, self.draining, self.fell) = ([None, None], false, BTreeMap::new());
         self.work = (self.make)();
     }
 }

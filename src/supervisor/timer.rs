@@ -1,10 +1,12 @@
 //! When something that is done again and again is due.
 //!
-//! It is due again `every` after it *began*, so that a slow round does not stretch the rhythm; after a failure it is due at
-//! once, because then the station's own back-off decides when to try.
+//! It is due again `every` after it *began*, so that a slow round does not stretch the rhythm; after an outage it is due
+//! at once, because then the station's own back-off decides when to try.
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
+
+use super::station::Failure;
 
 /// A rhythm; clones share it. Lives on its actor's thread.
 #[derive(Clone, Debug)]
@@ -25,15 +27,15 @@ impl Timer {
     }
 
     /// Does the round that is due now.
-    pub fn round<T, E, W>(&self, work: W) -> impl Future<Output = Result<T, E>> + use<T, E, W>
+    pub fn round<B, W>(&self, work: W) -> impl Future<Output = Result<(), Failure<B>>> + use<B, W>
     where
-        W: Future<Output = Result<T, E>>,
+        W: Future<Output = Result<(), Failure<B>>>,
     {
         let timer = self.clone();
         timer.next.set(Instant::now() + timer.every);
         async move {
             let done = work.await;
-            if done.is_err() {
+            if matches!(done, Err(Failure::Outage(_))) {
                 timer.next.set(Instant::now());
             }
             done
@@ -46,13 +48,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_success_waits_for_its_time_and_a_failure_is_due_at_once() {
+    async fn only_an_outage_is_due_at_once_again() {
         let timer = Timer::new(Duration::from_secs(60));
         assert!(timer.is_due());
-        timer.round(async { Ok::<(), ()>(()) }).await.unwrap();
+        timer.round(async { Ok::<(), Failure<()>>(()) }).await.unwrap();
         assert!(!timer.is_due());
-        let timer = Timer::new(Duration::from_secs(60));
-        timer.clone().round(async { Err::<(), ()>(()) }).await.unwrap_err();
-        assert!(timer.is_due());
+        for (failure, due) in [(Failure::Outage("down".into()), true), (Failure::Unit(()), false)] {
+            let timer = Timer::new(Duration::from_secs(60));
+            timer.clone().round(async { Err(failure) }).await.unwrap_err();
+            assert_eq!(timer.is_due(), due);
+        }
     }
 }

@@ -213,6 +213,8 @@ impl Verified {
 impl InPlace {
     /// Hands it over: creates `READY`, durable, if its kind wants one. This is the last act.
     pub fn hand_over(self, place: &LandingConf) -> Result<(), FsError> {
+        // Once more, for the case that an earlier life was cut off between the rename and its fsync.
+        self.dir.parent().map_or(Ok(()), fs::sync_dir)?;
         if !place.ready {
             return Ok(());
         }

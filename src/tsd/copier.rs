@@ -77,6 +77,14 @@ impl Work for Copier {
     }
 }
 
+/// What an earlier life has copied already.
+fn bytes_in(dir: &Path) -> Result<u64, fs::FsError> {
+    if !fs::dir_exists(dir)? {
+        return Ok(0);
+    }
+    fs::plain_files(dir)?.iter().map(|file| Ok(Fingerprint::of(&dir.join(file))?.size)).sum()
+}
+
 impl Copying {
     async fn copy(&self, id: &PackageId, meter: &Meter) -> Result<(), Failure> {
         let Some(row) = self.journal.view().package(id).cloned() else { return Ok(()) };
@@ -90,7 +98,8 @@ impl Copying {
         let place = self.landing.of(&id.kind).ok_or_else(unknown)?;
         let (incoming, parts) = self.landing.incoming(id).zip(self.landing.parts(id)).ok_or_else(unknown)?;
         let bytes = row.facts.bytes.unwrap_or(0);
-        self.room_for(&place.destination, bytes)?;
+        let present = [&incoming, &parts].into_iter().map(|dir| bytes_in(dir)).sum::<Result<u64, _>>()?;
+        self.room_for(&place.destination, bytes.saturating_sub(present))?;
         meter.expect(bytes);
         let (manifest, text) = self.manifest(id, &row).await?;
         for dir in [&incoming, &parts] {
@@ -117,7 +126,7 @@ impl Copying {
         Ok(())
     }
 
-    /// The disk must hold the whole package and still have its floor.
+    /// The disk must hold what is still missing of the package and keep its floor.
     fn room_for(&self, destination: &Path, bytes: u64) -> Result<(), Failure> {
         let free = fs::free_bytes(destination)?;
         if free < bytes.saturating_add(self.disk_floor) {

@@ -17,7 +17,7 @@ use super::landing::Landing;
 use crate::blame::{Blame, Failure, put_on_record};
 use crate::clock;
 use crate::conf::WorkConf;
-use crate::fs::{self, FsError};
+use crate::fs;
 use crate::journal::{Facts, Journal};
 use crate::package::{PackageId, Reason, RelPath, Sha256Hex, State};
 use crate::pool::Pool;
@@ -81,10 +81,9 @@ impl Work for Verifier {
         let view = self.verifying.journal.view();
         let inbox = view.inbox(&[State::Copied, State::Verified], clock::now());
         let mut units: Vec<Unit> = inbox.into_iter().map(|row| Unit::Verify(row.id.clone())).collect();
-        let stopped = view.packages().filter(|row| row.state == State::Quarantined);
-        let left =
-            stopped.filter(|row| self.verifying.landing.incoming(&row.id).is_some_and(|dir| dir.exists()));
-        units.extend(left.map(|row| Unit::Remove(row.id.clone())));
+        let removed = self.removed.borrow();
+        let stopped = view.packages().filter(|r| r.state == State::Quarantined && !removed.contains(&r.id));
+        units.extend(stopped.map(|row| Unit::Remove(row.id.clone())));
         units
     }
 
@@ -159,7 +158,7 @@ impl Verifying {
         } else if row.state == State::Verified {
             // Both areas must answer, or an unmounted disk would look like a package that was taken away.
             for area in [incoming.parent(), destination.parent()].into_iter().flatten() {
-                drop(std::fs::read_dir(area).map_err(FsError::at("list", area))?);
+                fs::answers(area)?;
             }
             // Only our own rename takes a package out of the incoming area, and consumers take away only what is READY.
             tracing::warn!(package = %id, "was taken away by its consumer before its READY was recorded here");
@@ -167,6 +166,7 @@ impl Verifying {
                 .record_ready(id, destination, Some("taken by its consumer during a restart".into()))
                 .await;
         } else {
+            incoming.parent().map_or(Ok(()), fs::answers)?;
             let detail = format!("{} is gone", incoming.display());
             return Err(Blame::stop(Reason::FileMissing, detail));
         };

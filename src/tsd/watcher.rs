@@ -23,6 +23,9 @@ use crate::supervisor::timer::Timer;
 /// The actor's name.
 pub const NAME: &str = "watcher";
 
+/// So many commits in a row that cannot be read, and the store itself is taken to be out of order.
+const GIVE_UP: u32 = 5;
+
 /// One look at the bucket.
 #[derive(Clone, Debug)]
 pub struct Round;
@@ -104,19 +107,24 @@ impl Watching {
         });
         listing.await?;
         self.refused.replace(refused);
-        let mut trouble = None;
+        let (mut trouble, mut in_a_row) = (None, 0);
         for id in new {
             meter.alive();
             let judged = match self.judge(&id).await {
                 Ok(judged) => judged,
                 Err(fatal @ Failure::Fatal(_)) => return Err(fatal),
                 // One object that cannot be read must not hide those behind it; a store that is down ends the look.
-                Err(e) if trouble.is_none() => {
-                    trouble = Some(e);
+                Err(e) => {
+                    tracing::warn!(package = %id, error = ?e, "its COMMIT cannot be read now");
+                    in_a_row += 1;
+                    trouble = trouble.or(Some(e));
+                    if in_a_row == GIVE_UP {
+                        break;
+                    }
                     continue;
                 }
-                Err(e) => return Err(e),
             };
+            in_a_row = 0;
             let (to, facts) = match judged {
                 Ok(facts) => (State::Seen, facts),
                 Err((reason, detail)) => {

@@ -196,7 +196,8 @@ async fn names_that_are_no_names_are_refused_where_they_come_in() {
     let says = |w: &World| {
         let status = text(&w.command(Role::Nsc, &["status"]).stdout);
         status.contains("singles/white space")
-            && status.contains("HG1/../../x-KIT-wgs: no package name")
+            && status.contains("HG1/../../x-KIT-wgs (")
+            && status.contains("no package name")
             && status.contains("unsafe-content")
     };
     world.until("status names all three", says).await;

@@ -2,6 +2,7 @@
 use std::time::Duration;
 
 use tsd_import::conf::Role;
+use tsd_import::journal::Event;
 use tsd_import::package::Priority;
 
 use crate::world::{World, sample_ids};
@@ -45,9 +46,13 @@ async fn either_role_three_times_at_random_moments() {
             .unwrap();
     }
     world.start_both();
-    for _ in 0..3 {
+    for round in 1..=3 {
         for role in [Role::Nsc, Role::Tsd] {
-            tokio::time::sleep(Duration::from_millis(100 + moments.below(900))).await;
+            let starts = |w: &World| {
+                w.events(role).iter().filter(|l| matches!(l.event, Event::Started { .. })).count()
+            };
+            world.until("it has begun", |w| starts(w) == round).await;
+            tokio::time::sleep(Duration::from_millis(moments.below(900))).await;
             world.kill(role).await;
             world.start(role, &[]);
         }

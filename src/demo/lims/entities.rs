@@ -134,7 +134,7 @@ pub(super) struct Process {
 /// A program in progress or waiting for a person.
 #[derive(Debug, Clone)]
 pub(super) struct RunningProgram {
-    /// Place in [`Settings::programs`].
+    /// Place in `Settings::programs`.
     pub(super) index: usize,
     pub(super) reads_left: u32,
 }

@@ -166,5 +166,6 @@ fn words(view: &View, motion: Option<&Motion>) -> String {
     let rate = m.done as f64 / m.secs.max(0.05);
     let left = m.total.saturating_sub(m.done) as f64 / rate.max(1.0);
     let per_cent = 100 * m.done.min(m.total) / m.total.max(1);
-    format!("{state:<11} {:>9} {per_cent:>3} % {:>9}/s {left:>3.0} s left", size(m.total), size(rate as u64))
+    // 43 columns, so that it fits beside name and bar on a terminal of 80.
+    format!("{state:<11} {:>9} {per_cent:>3}% {:>9}/s {left:>3.0}s", size(m.total), size(rate as u64))
 }

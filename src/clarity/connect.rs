@@ -113,20 +113,9 @@ fn basic(user: &str, password: &Secret) -> Result<HeaderValue, Error> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fake::settings;
     use super::*;
     use std::io::Write as _;
-
-    fn settings(base: &str) -> Settings {
-        Settings {
-            base: base.to_owned(),
-            user: "export".to_owned(),
-            password: Secret::new("hemmelig"),
-            deadline: Duration::from_secs(5),
-            attempts: 2,
-            max_body: 1 << 20,
-            ca_file: None,
-        }
-    }
 
     #[test]
     fn a_wrong_address_is_refused_and_says_how_it_must_look() {

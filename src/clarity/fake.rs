@@ -70,15 +70,7 @@ impl Fake {
     }
 
     pub fn settings(&self) -> Settings {
-        Settings {
-            base: self.base(),
-            user: "export".into(),
-            password: Secret::new("hemmelig"),
-            deadline: Duration::from_secs(20),
-            attempts: 2,
-            max_body: 100_000,
-            ca_file: None,
-        }
+        Settings { deadline: Duration::from_secs(20), max_body: 100_000, ..settings(&self.base()) }
     }
 
     pub fn seen(&self) -> Vec<Seen> {
@@ -142,4 +134,17 @@ pub fn exception(message: &str) -> String {
     format!(
         r#"<exc:exception xmlns:exc="http://genologics.com/ri/exception"><message>{message}</message></exc:exception>"#
     )
+}
+
+/// Settings that are good for any server.
+pub fn settings(base: &str) -> Settings {
+    Settings {
+        base: base.to_owned(),
+        user: "export".to_owned(),
+        password: Secret::new("hemmelig"),
+        deadline: Duration::from_secs(5),
+        attempts: 2,
+        max_body: 1 << 20,
+        ca_file: None,
+    }
 }

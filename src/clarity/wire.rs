@@ -226,20 +226,11 @@ fn pause(tried: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fake::settings;
     use super::*;
-    use crate::secret::Secret;
 
     fn wire(base: &str) -> Wire {
-        Wire::new(Settings {
-            base: base.to_owned(),
-            user: "export".to_owned(),
-            password: Secret::new("hemmelig"),
-            deadline: Duration::from_secs(5),
-            attempts: 2,
-            max_body: 1 << 20,
-            ca_file: None,
-        })
-        .unwrap()
+        Wire::new(settings(base)).unwrap()
     }
 
     #[test]

@@ -101,20 +101,14 @@ pub async fn put_on_record(
     let Some((state, failures)) = known else { return Ok(()) };
     let said = if blame.reason.is_none() && failures < work.max_failures {
         let retry_at = clock::now() + work.retry.delay(failures, jitter());
-        tracing::warn!(%package, by, failures, error = blame.detail, %retry_at, "will be tried again");
         let error = blame.detail;
         journal
             .record(Event::Failed { package: package.clone(), by: by.into(), failures, error, retry_at })
             .await
     } else {
         let reason = blame.reason.unwrap_or(blame.finally);
-        let facts = Facts { reason: Some(reason), detail: Some(blame.detail.clone()), ..Facts::default() };
-        let moved = journal.step(package, Some(state), State::Quarantined, by, facts).await;
-        if matches!(moved, Ok(true)) {
-            let (code, detail, remedy) = (reason.code(), blame.detail, reason.remedy());
-            tracing::error!(%package, by, reason = code, detail, remedy, "package quarantined");
-        }
-        moved.map(drop)
+        let facts = Facts { reason: Some(reason), detail: Some(blame.detail), ..Facts::default() };
+        journal.step(package, Some(state), State::Quarantined, by, facts).await.map(drop)
     };
     said.map_err(|e| chain(&*e))
 }

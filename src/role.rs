@@ -209,6 +209,8 @@ pub fn observer(journal: Journal) -> Observer {
             in_hand: incident.in_hand,
             streak: incident.streak,
             budget_left: incident.budget_left,
+            next_delay_ms: None,
+            action: "restart".into(),
             outcome: incident.outcome,
         };
         record_aside(&journal, Event::Incident(record));

@@ -65,7 +65,6 @@ fn start(conf: &Conf, args: &RunArgs) -> Result<(), Exit> {
     })?;
     let assembly = role::assemble(conf, &journal, &args.only).map_err(Exit::config)?;
     let (role, host, version) = (conf.role.to_string(), me.host, env!("CARGO_PKG_VERSION"));
-    tracing::info!(role, host, version, pid = me.pid, state = %conf.state_dir.display(), "tsd-import starts");
     let live = async {
         let begin = Event::Started { role, host, pid: me.pid, version: version.to_owned() };
         journal.record(begin).await.map_err(|e| Exit::temporary(chain(&*e)))?;
@@ -75,7 +74,6 @@ fn start(conf: &Conf, args: &RunArgs) -> Result<(), Exit> {
         if let Err(e) = journal.record(Event::Stopped { exit, why: why.clone() }).await {
             tracing::error!(error = %chain(&*e), "could not record the end in the journal");
         }
-        tracing::info!(exit, why, "tsd-import ends");
         verdict.map_err(Exit::temporary)
     };
     actix_rt::System::with_tokio_rt(runtime).block_on(live)

@@ -118,6 +118,15 @@ pub enum Event {
     },
     /// An actor failed.
     Incident(Incident),
+    /// A failed actor is up again and gave its first pulse: the incident is over.
+    Restarted {
+        /// The actor.
+        actor: String,
+        /// Which life of it began, from 2.
+        incarnation: u64,
+        /// From the failure to the pulse, in milliseconds.
+        down_ms: u64,
+    },
     /// An actor cannot work because something outside is out of order.
     Degraded {
         /// The actor.
@@ -131,6 +140,29 @@ pub enum Event {
         actor: String,
         /// How long it could not work, in milliseconds.
         after_ms: u64,
+    },
+    /// Something that should have happened did not happen for longer than configured.
+    Silent {
+        /// What: `polled`, `committed`, `seen`, `ready`, `heartbeat`…
+        what: String,
+        /// In words, with what to look at.
+        why: String,
+        /// When it last happened; the start of the daemon if it never did.
+        last: Timestamp,
+    },
+    /// It happened again.
+    Heard {
+        /// What.
+        what: String,
+        /// How long it had not happened, in milliseconds.
+        after_ms: u64,
+    },
+    /// The configuration was read again while the daemon ran.
+    Reloaded {
+        /// Keys whose new values count from now on.
+        changed: Vec<String>,
+        /// Keys whose new values wait for a restart.
+        needs_restart: Vec<String>,
     },
 }
 
@@ -207,7 +239,7 @@ pub struct Incident {
     pub actor: String,
     /// Which life of it, from 1.
     pub incarnation: u64,
-    /// `panic`, `error`, `hang` or `ended`.
+    /// `panic`, `error`, `hang`, `blocked`, `fatal` or `ended`.
     pub cause: String,
     /// Panic text and place, or the chain of errors.
     pub detail: String,
@@ -217,6 +249,12 @@ pub struct Incident {
     pub streak: u32,
     /// Restarts left before the supervisor gives up.
     pub budget_left: usize,
-    /// `restarted in 200 ms`, `left alone`, `process ends`.
+    /// The restart comes after this many milliseconds; none: there will be none.
+    #[serde(default)]
+    pub next_delay_ms: Option<u64>,
+    /// What was decided: `restart`, `given-up` (this actor stays down, the others go on) or `process-ends`.
+    #[serde(default)]
+    pub action: String,
+    /// The same in words: `restarted in 200 ms`.
     pub outcome: String,
 }

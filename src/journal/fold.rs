@@ -130,8 +130,14 @@ impl Fold {
                 drop(self.committing.insert(package.clone(), commit.clone()));
             }
             Event::Started { .. } => self.started = Some(at),
-            Event::Stopped { .. } | Event::Incident(_) | Event::Degraded { .. } | Event::Recovered { .. } => {
-            }
+            Event::Stopped { .. }
+            | Event::Incident(_)
+            | Event::Restarted { .. }
+            | Event::Degraded { .. }
+            | Event::Recovered { .. }
+            | Event::Silent { .. }
+            | Event::Heard { .. }
+            | Event::Reloaded { .. } => {}
         }
     }
 

@@ -14,6 +14,7 @@ mod event;
 mod file;
 mod fold;
 mod owner;
+mod told;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -92,12 +93,7 @@ impl Journal {
             return Err(Arc::new(JournalError::Illegal { package, from, to }));
         }
         let event = Event::Moved { package: package.clone(), from, to, by: by.to_owned(), facts };
-        let moved = self.send(Condition::From(package.clone(), from, to), event).await?;
-        if moved {
-            let from = from.map_or("new", State::as_str);
-            tracing::info!(%package, from, to = to.as_str(), by, "package moved");
-        }
-        Ok(moved)
+        self.send(Condition::From(package.clone(), from, to), event).await
     }
 
     /// Decides the bytes of a commit. `Ok(false)`: another commit took this sequence number, or this package has its commit
@@ -166,6 +162,8 @@ fn write_on(mut appender: Appender, inbox: &Receiver<Command>, fold: &RwLock<Fol
         if let Ok(lines) = &done {
             let mut fold = fold.write().unwrap_or_else(std::sync::PoisonError::into_inner);
             lines.iter().for_each(|line| fold.apply(line));
+            drop(fold);
+            lines.iter().for_each(|line| told::tell(&line.event));
         }
         let answer = done.map(|_| true);
         for home in waiting {

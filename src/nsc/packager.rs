@@ -242,7 +242,6 @@ impl Packing {
         step: Option<&LimsId>,
         detail: Option<String>,
     ) -> Result<(), Failure> {
-        tracing::info!(%order, %phase, step = step.map(|s| s.as_str()), detail, "order");
         let event = Event::Claim {
             order: order.clone(),
             phase,
@@ -278,7 +277,6 @@ impl Packing {
         };
         if row.phase != Phase::Opened {
             let (order, step) = (id.clone(), Some(step.to_string()));
-            tracing::info!(%order, step, "LIMS step opened");
             let event = Event::Claim { order, phase: Phase::Opened, step, technician, detail: None };
             self.journal.record(event).await?;
         }

@@ -66,9 +66,7 @@ impl Work for Poller {
             let mut refused = look.waiting;
             for order in look.orders {
                 let (id, packages) = (order.id.clone(), order::summary(&order));
-                if journal.order(order).await? {
-                    tracing::info!(order = %id, %packages, "order found in the LIMS queue");
-                } else {
+                if !journal.order(order).await? {
                     let why = format!("another order has a package of the same name ({packages})");
                     drop(refused.insert(id.to_string(), why));
                 }

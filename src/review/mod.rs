@@ -278,6 +278,8 @@ mod tests {
             in_hand: vec!["samples/b/r1".into()],
             streak: 1,
             budget_left: 9,
+            next_delay_ms: Some(150),
+            action: "restart".into(),
             outcome: "restarted in 150 ms".into(),
         };
         let stopped = Facts {

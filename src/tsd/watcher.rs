@@ -128,12 +128,8 @@ impl Watching {
             let (to, facts) = match judged {
                 Ok(facts) => (State::Seen, facts),
                 Err((reason, detail)) => {
-                    let remedy = reason.remedy();
-                    tracing::error!(package = %id, reason = reason.code(), detail, remedy, "refused at the border");
-                    (
-                        State::Quarantined,
-                        Facts { reason: Some(reason), detail: Some(detail), ..Facts::default() },
-                    )
+                    let facts = Facts { reason: Some(reason), detail: Some(detail), ..Facts::default() };
+                    (State::Quarantined, facts)
                 }
             };
             let _moved = self.journal.step(&id, None, to, NAME, facts).await?;

@@ -10,10 +10,11 @@ use crate::chain;
 use crate::clock;
 use crate::conf::WorkConf;
 use crate::fs::FsError;
-use crate::journal::{Event, Facts, Journal, JournalError};
+use crate::journal::{Event, Facts, Fold, Journal, JournalError, Row};
 use crate::package::{PackageId, Reason, State};
 use crate::pool::PoolError;
 use crate::store::StoreError;
+use crate::supervisor::turn::Weight;
 use crate::supervisor::{jitter, station};
 
 /// What is said against a package.
@@ -111,4 +112,14 @@ pub async fn put_on_record(
         journal.step(package, Some(state), State::Quarantined, by, facts).await.map(drop)
     };
     said.map_err(|e| chain(&*e))
+}
+
+/// How a package stands among others that wait.
+pub fn weight(fold: &Fold, id: &PackageId) -> Weight {
+    let of = |row: &Row| Weight {
+        service: false,
+        urgency: row.priority as u8,
+        bytes: row.facts.bytes.unwrap_or(0),
+    };
+    fold.package(id).map_or_else(Weight::default, of)
 }

@@ -9,7 +9,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::conf::{Conf, NscConf, Role, Side, TsdConf};
+use actix::Recipient;
+use tokio::sync::watch;
+
+use crate::conf::{Conf, NscConf, Role, Side, TsdConf, WorkConf};
 use crate::journal::{self, Event, Journal};
 use crate::notices::Notices;
 use crate::nsc::exporter::Exporter;
@@ -22,8 +25,9 @@ use crate::pool::Pool;
 use crate::signature::{AllowedSigners, Signer};
 use crate::store::Store;
 use crate::supervisor::meter::Board;
-use crate::supervisor::station::{Manner, Station, Wake, Weather, Work};
-use crate::supervisor::{ChildSpec, Incident, Observer};
+use crate::supervisor::station::{Manner, Renew, Station, Tuning, Wake, Weather, Work};
+use crate::supervisor::turn::Rules;
+use crate::supervisor::{ChildSpec, Dice, Happening, Observer};
 use crate::tsd::copier::{Copier, Copying};
 use crate::tsd::verifier::{Verifier, Verifying};
 use crate::tsd::watcher::{Watcher, Watching};
@@ -59,6 +63,28 @@ pub struct Assembly {
     pub board: Board,
     /// What waits outside or was refused.
     pub notices: Vec<Notices>,
+    retune: Retune,
+}
+
+type Retune = Box<dyn Fn(&Conf) -> Result<(), String>>;
+
+impl Assembly {
+    /// Gives the actors what may change while they run: `work` (but for the threads), the rhythms, the disk's floor and where
+    /// kinds land. Units in hand go on as they were begun. On `Err` nothing was changed.
+    pub fn retune(&self, conf: &Conf) -> Result<(), String> {
+        (self.retune)(conf)
+    }
+}
+
+/// The part of the settings that every actor follows. A look at a queue has room for itself only.
+fn tuned(work: &WorkConf, looks: bool) -> Tuning {
+    let room = if looks { 1 } else { work.packages_at_once };
+    Tuning {
+        rules: Rules { room, large: work.large, overtakes: work.overtakes },
+        rhythm: work.rhythm,
+        stall: work.unit_stall,
+        outage: work.outage,
+    }
 }
 
 /// Puts a role together. Everything that can fail before work begins fails here, in words for an operator.
@@ -68,7 +94,8 @@ pub fn assemble(conf: &Conf, journal: &Journal, only: &[String]) -> Result<Assem
     let pool = Pool::new("work", threads, threads * QUEUE_PER_THREAD);
     let pool = pool.map_err(|e| format!("could not start the worker threads: {e}"))?;
     let store = Store::new(&conf.store, pool.clone()).map_err(|e| crate::chain(&e))?;
-    let kit = Kit { conf, journal, pool, store, board: Board::default(), only };
+    let (board, dice) = (Board::default(), Dice::shaken());
+    let kit = Kit { conf, journal, pool, store, board, dice, only };
     match &conf.side {
         Side::Nsc(nsc) => kit.nsc(nsc),
         Side::Tsd(tsd) => kit.tsd(tsd),
@@ -81,10 +108,49 @@ struct Kit<'a> {
     pool: Pool,
     store: Store,
     board: Board,
+    dice: Dice,
     only: &'a [String],
 }
 
-type Child = (ChildSpec, actix::Recipient<Wake>);
+/// An actor before it starts, and how it is reached.
+struct Child {
+    spec: ChildSpec,
+    wake: Recipient<Wake>,
+    renew: Recipient<Renew>,
+    tuning: watch::Sender<Tuning>,
+    looks: bool,
+}
+
+/// What may change while an nsc runs.
+#[derive(Clone, Copy)]
+struct NscLive {
+    work: WorkConf,
+    scan: Duration,
+    interval: Duration,
+}
+
+impl NscLive {
+    fn of(work: WorkConf, nsc: &NscConf) -> Self {
+        Self { work, scan: nsc.transfer.scan, interval: nsc.lims.interval }
+    }
+}
+
+/// What may change while a tsd runs.
+#[derive(Clone)]
+struct TsdLive {
+    work: WorkConf,
+    interval: Duration,
+    disk_floor: u64,
+    landing: Landing,
+}
+
+impl TsdLive {
+    fn of(work: WorkConf, tsd: &TsdConf) -> Result<Self, String> {
+        let landing = Landing::new(tsd.landing.clone());
+        landing.prepare()?;
+        Ok(Self { work, interval: tsd.interval, disk_floor: tsd.disk_floor, landing })
+    }
+}
 
 impl Kit<'_> {
     fn nsc(self, nsc: &NscConf) -> Result<Assembly, String> {
@@ -92,95 +158,129 @@ impl Kit<'_> {
         tree.prepare().map_err(|e| crate::chain(&e))?;
         let exporter = Exporter::new(&nsc.lims, nsc.delivery_root.clone())?;
         let signer = nsc.signing_key.as_deref().map(Signer::from_file).transpose();
-        let (waiting, refused, work, scan) =
-            (Notices::default(), Notices::default(), self.conf.work, nsc.transfer.scan);
+        let (waiting, refused) = (Notices::default(), Notices::default());
+        let (set, live) = watch::channel(NscLive::of(self.conf.work, nsc));
+        let (journal, pool) = (self.journal.clone(), self.pool.clone());
         let sending = Sending {
-            journal: self.journal.clone(),
+            journal: journal.clone(),
             store: self.store.clone(),
             tree: tree.clone(),
-            pool: self.pool.clone(),
+            pool: pool.clone(),
             state_dir: self.conf.state_dir.clone(),
             files_at_once: self.conf.store.files_at_once,
             sender: Sender { name: self.conf.host.clone(), epoch: 1 },
             signer: signer.map_err(|e| crate::chain(&e))?,
             refused: refused.clone(),
         };
-        let (journal, pool) = (self.journal.clone(), self.pool.clone());
         let packing =
             Packing { journal: journal.clone(), exporter: exporter.clone(), tree, pool: pool.clone() };
-        let seen = waiting.clone();
-        let at_once = work.packages_at_once;
-
-        let (uploader, wake) = self
-            .child(nsc::uploader::NAME, at_once, None, move || Uploader::new(sending.clone(), work, scan));
-        let (packager, wake) = self.child(nsc::packager::NAME, at_once, Some(wake), move || {
+        let (seen, now) = (waiting.clone(), live.clone());
+        let uploader = self.child(nsc::uploader::NAME, false, None, move || {
+            let NscLive { work, scan, .. } = *now.borrow();
+            Uploader::new(sending.clone(), work, scan)
+        });
+        let now = live.clone();
+        let packager = self.child(nsc::packager::NAME, false, Some(&uploader), move || {
+            let NscLive { work, scan, .. } = *now.borrow();
             Packager::new(packing.clone(), work, scan)
         });
-        let (poller, _) = self.child(nsc::poller::NAME, 1, Some(wake), move || {
-            Poller::new(exporter.clone(), journal.clone(), seen.clone(), pool.clone())
+        let poller = self.child(nsc::poller::NAME, true, Some(&packager), move || {
+            let NscLive { work, interval, .. } = *live.borrow();
+            Poller::new(exporter.clone(), journal.clone(), seen.clone(), pool.clone(), work.window, interval)
         });
-        Ok(self.assembly([uploader, packager, poller], vec![waiting, refused]))
+        let set = move |conf: &Conf| {
+            if let Side::Nsc(nsc) = &conf.side {
+                let _before = set.send_replace(NscLive::of(conf.work, nsc));
+            }
+            Ok(())
+        };
+        Ok(self.assembly([uploader, packager, poller], vec![waiting, refused], set))
     }
 
     fn tsd(self, tsd: &TsdConf) -> Result<Assembly, String> {
-        let landing = Landing::new(tsd.landing.clone());
-        landing.prepare()?;
+        let (set, live) = watch::channel(TsdLive::of(self.conf.work, tsd)?);
         let signers = tsd.allowed_signers.as_deref().map(AllowedSigners::from_file).transpose();
-        let (refused, work, files_at_once) =
-            (Notices::default(), self.conf.work, self.conf.store.files_at_once);
-        let watching = Watching {
-            journal: self.journal.clone(),
-            store: self.store.clone(),
-            landing: landing.clone(),
-            signers: signers.map_err(|e| crate::chain(&e))?,
-            refused: refused.clone(),
-        };
-        let copying = Copying {
-            journal: self.journal.clone(),
-            store: self.store.clone(),
-            landing: landing.clone(),
-            disk_floor: tsd.disk_floor,
-            files_at_once,
-        };
-        let verifying =
-            Verifying { journal: self.journal.clone(), landing, pool: self.pool.clone(), files_at_once };
-        let (at_once, interval) = (work.packages_at_once, tsd.interval);
+        let signers = signers.map_err(|e| crate::chain(&e))?;
+        let (refused, files_at_once) = (Notices::default(), self.conf.store.files_at_once);
+        let (journal, store, pool) = (self.journal.clone(), self.store.clone(), self.pool.clone());
 
-        let (verifier, wake) =
-            self.child(tsd::verifier::NAME, at_once, None, move || Verifier::new(verifying.clone(), work));
-        let (copier, wake) =
-            self.child(tsd::copier::NAME, at_once, Some(wake), move || Copier::new(copying.clone(), work));
-        let (watcher, _) =
-            self.child(tsd::watcher::NAME, 1, Some(wake), move || Watcher::new(watching.clone(), interval));
-        Ok(self.assembly([verifier, copier, watcher], vec![refused]))
+        let (now, own) = (live.clone(), journal.clone());
+        let verifier = self.child(tsd::verifier::NAME, false, None, move || {
+            let TsdLive { work, landing, .. } = now.borrow().clone();
+            Verifier::new(
+                Verifying { journal: own.clone(), landing, pool: pool.clone(), files_at_once },
+                work,
+            )
+        });
+        let (now, own, from) = (live.clone(), journal.clone(), store.clone());
+        let copier = self.child(tsd::copier::NAME, false, Some(&verifier), move || {
+            let TsdLive { work, landing, disk_floor, .. } = now.borrow().clone();
+            let (journal, store) = (own.clone(), from.clone());
+            Copier::new(Copying { journal, store, landing, disk_floor, files_at_once }, work)
+        });
+        let noted = refused.clone();
+        let watcher = self.child(tsd::watcher::NAME, true, Some(&copier), move || {
+            let TsdLive { work, landing, interval, .. } = live.borrow().clone();
+            let (journal, store, refused) = (journal.clone(), store.clone(), noted.clone());
+            let watching = Watching { journal, store, landing, signers: signers.clone(), refused };
+            Watcher::new(watching, work.window, interval)
+        });
+        let set = move |conf: &Conf| {
+            if let Side::Tsd(tsd) = &conf.side {
+                let _before = set.send_replace(TsdLive::of(conf.work, tsd)?);
+            }
+            Ok(())
+        };
+        Ok(self.assembly([verifier, copier, watcher], vec![refused], set))
     }
 
-    /// One actor and the way to wake it. `room` units at a time; when one is done, `next` is woken.
+    /// One actor. When it has done a unit, `next` is woken; one that only looks does so alone.
     fn child<W: Work>(
         &self,
         name: &'static str,
-        room: usize,
-        next: Option<actix::Recipient<Wake>>,
+        looks: bool,
+        next: Option<&Child>,
         make: impl Fn() -> W + Send + 'static,
     ) -> Child {
+        let (tuning, present) = watch::channel(tuned(&self.conf.work, looks));
         let manner = Manner {
             name,
-            room,
-            rhythm: self.conf.work.rhythm,
-            stall: self.conf.work.unit_stall,
-            outage: self.conf.work.outage,
-            next: next.into_iter().collect(),
+            tuning: present,
+            next: next.map(|child| child.wake.clone()).into_iter().collect(),
             board: self.board.clone(),
             weather: weather(self.journal.clone()),
+            dice: self.dice.clone(),
         };
         let supervision = &self.conf.supervisor;
         let (spec, addr) = ChildSpec::new(name, MAILBOX, move |env| Station::new(env, manner, make));
-        (spec.drain_within(supervision.drain).stall_after(supervision.stall), addr.recipient())
+        let spec = spec.drain_within(supervision.drain).stall_after(supervision.stall);
+        // Without the sink nothing is delivered, and the others can only pile up: the process ends, and is started again.
+        let spec = if next.is_none() { spec.significant() } else { spec };
+        Child { spec, wake: addr.clone().recipient(), renew: addr.recipient(), tuning, looks }
     }
 
-    fn assembly(&self, specs: [ChildSpec; 3], notices: Vec<Notices>) -> Assembly {
-        let chosen = |spec: &ChildSpec| self.only.is_empty() || self.only.iter().any(|o| o == spec.id());
-        Assembly { specs: specs.into_iter().filter(chosen).collect(), board: self.board.clone(), notices }
+    fn assembly(
+        &self,
+        children: [Child; 3],
+        notices: Vec<Notices>,
+        set: impl Fn(&Conf) -> Result<(), String> + 'static,
+    ) -> Assembly {
+        let (mut specs, mut reach) = (Vec::new(), Vec::new());
+        for child in children {
+            if self.only.is_empty() || self.only.iter().any(|o| o == child.spec.id()) {
+                specs.push(child.spec);
+                reach.push((child.renew, child.tuning, child.looks));
+            }
+        }
+        let retune = move |conf: &Conf| {
+            set(conf)?;
+            for (renew, tuning, looks) in &reach {
+                let _before = tuning.send_replace(tuned(&conf.work, *looks));
+                renew.do_send(Renew);
+            }
+            Ok(())
+        };
+        Assembly { specs, board: self.board.clone(), notices, retune: Box::new(retune) }
     }
 }
 
@@ -198,22 +298,28 @@ fn weather(journal: Journal) -> Weather {
     })
 }
 
-/// Writes every incident into the journal.
+/// Writes every incident and its end into the journal, which tells the log.
 pub fn observer(journal: Journal) -> Observer {
-    Arc::new(move |incident: Incident| {
-        let record = journal::Incident {
-            actor: incident.actor.to_owned(),
-            incarnation: incident.incarnation,
-            cause: incident.exit.word().to_owned(),
-            detail: incident.exit.detail().to_owned(),
-            in_hand: incident.in_hand,
-            streak: incident.streak,
-            budget_left: incident.budget_left,
-            next_delay_ms: None,
-            action: "restart".into(),
-            outcome: incident.outcome,
+    let ms = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+    Arc::new(move |happening: Happening| {
+        let event = match happening {
+            Happening::Failed(incident) => Event::Incident(journal::Incident {
+                actor: incident.actor.to_owned(),
+                incarnation: incident.incarnation,
+                cause: incident.exit.word().to_owned(),
+                detail: incident.exit.detail().to_owned(),
+                in_hand: incident.in_hand,
+                streak: incident.streak,
+                budget_left: incident.budget_left,
+                next_delay_ms: incident.next_delay.map(ms),
+                action: incident.action.as_str().to_owned(),
+                outcome: incident.outcome,
+            }),
+            Happening::Recovered { actor, incarnation, down } => {
+                Event::Restarted { actor: actor.to_owned(), incarnation, down_ms: ms(down) }
+            }
         };
-        record_aside(&journal, Event::Incident(record));
+        record_aside(&journal, event);
     })
 }
 
@@ -221,8 +327,9 @@ pub fn observer(journal: Journal) -> Observer {
 fn record_aside(journal: &Journal, event: Event) {
     let journal = journal.clone();
     let _detached = crate::supervisor::runtime().spawn(async move {
+        let what = format!("{event:?}");
         if let Err(e) = journal.record(event).await {
-            tracing::error!(error = %crate::chain(&*e), "could not record it in the journal");
+            tracing::error!(what, error = %crate::chain(&*e), "could not record it in the journal");
         }
     });
 }

@@ -13,7 +13,7 @@ use crate::conf::Conf;
 use crate::journal::{Event, Holder, Journal, JournalError, Owner, OwnerError};
 use crate::role::{self, Assembly};
 use crate::snapshot::Snapshot;
-use crate::supervisor::{Shutdown, Status, Supervisor, install_panic_hook, runtime};
+use crate::supervisor::{Dice, Shutdown, Status, Strategy, Supervisor, install_panic_hook, runtime};
 
 /// Options of `run`.
 #[derive(Args, Debug, Clone)]
@@ -86,7 +86,8 @@ async fn supervise(
     until_eof: bool,
 ) -> Result<(), String> {
     let observer = role::observer(journal.clone());
-    let (supervisor, mut ended) = Supervisor::new(conf.supervisor.limits, observer, assembly.specs);
+    let (limits, one) = (conf.supervisor.limits, Strategy::OneForOne);
+    let (supervisor, mut ended) = Supervisor::new(limits, one, Dice::shaken(), observer, assembly.specs);
     let supervisor = supervisor.start();
     let (board, notices, dir) = (assembly.board, assembly.notices, conf.state_dir.clone());
     let (asked, began) = (supervisor.clone(), clock::now());

@@ -7,7 +7,7 @@ use super::reader::Reader;
 use super::types::{
     LandingConf, LimsConf, NscConf, StoreConf, SupervisorConf, TransferConf, TsdConf, WorkConf,
 };
-use crate::package::{Kind, Name, Priority};
+use crate::package::{Kind, Name, Priority, Window};
 use crate::supervisor::{Backoff, Limits};
 
 /// The names of LIMS fields that the program needs, so that a missing one is a complaint at start.
@@ -46,11 +46,11 @@ pub(super) fn supervisor(r: &mut Reader) -> Option<SupervisorConf> {
     let backoff = backoff(r, "supervisor.backoff", "supervisor.backoff_max");
     let reset_after = r.duration("supervisor.reset_after");
     let (drain, stall) = (r.duration("supervisor.drain"), r.duration("supervisor.stall"));
-    Some(SupervisorConf {
-        limits: Limits { max_restarts, period, backoff: backoff?, reset_after },
-        drain,
-        stall,
-    })
+    let limits = Limits { max_restarts, period, backoff: backoff?, reset_after };
+    if let Err(e) = limits.check() {
+        r.complain("supervisor.max_restarts", e);
+    }
+    Some(SupervisorConf { limits, drain, stall })
 }
 
 pub(super) fn work(r: &mut Reader) -> Option<WorkConf> {
@@ -68,6 +68,9 @@ pub(super) fn work(r: &mut Reader) -> Option<WorkConf> {
         outage: outage?,
         pool_threads,
         packages_at_once,
+        large: r.bytes("work.large"),
+        overtakes: u32::try_from(r.number("work.overtakes", 1)).unwrap_or(u32::MAX),
+        window: Window { limit: r.number("work.under_way", 1), urgent: r.number("work.under_way_urgent", 0) },
     })
 }
 

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::package::{Kind, Name, Priority};
+use crate::package::{Kind, Name, Priority, Window};
 use crate::supervisor::{Backoff, Limits};
 
 /// Which side this process is.
@@ -110,6 +110,12 @@ pub struct WorkConf {
     pub pool_threads: usize,
     /// Packages per actor.
     pub packages_at_once: usize,
+    /// From this many bytes a package is large.
+    pub large: u64,
+    /// So often in a row the package that waits longest may be overtaken.
+    pub overtakes: u32,
+    /// How many packages may be under way.
+    pub window: Window,
 }
 
 /// The object store.

@@ -2,7 +2,7 @@
 //!
 //! `Fold::apply` is the only place where an event gets its meaning, for the daemon that wrote it and for every command that
 //! reads the file.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -70,7 +70,11 @@ pub struct SentChain {
 #[derive(Clone, Debug, Default)]
 pub struct Fold {
     packages: BTreeMap<PackageId, Row>,
+    /// The same, by state: actors ask for a few states at every turn, while packages at their end become ever more.
+    by_state: BTreeMap<State, BTreeSet<PackageId>>,
     orders: BTreeMap<OrderId, OrderRow>,
+    /// Those that may still need something.
+    open_orders: BTreeSet<OrderId>,
     committing: BTreeMap<PackageId, String>,
     sent: SentChain,
     /// As whom the LIMS knows us, once a step of ours has told.
@@ -100,6 +104,7 @@ impl Fold {
                     failures: 0,
                     retry_at: None,
                 };
+                let _new = self.open_orders.insert(order.id.clone());
                 drop(self.orders.insert(order.id.clone(), row));
             }
             Event::Claim { order, phase, step, technician, detail } => {
@@ -110,6 +115,11 @@ impl Fold {
                     (row.phase, row.since) = (*phase, at);
                     row.step = step.clone().or(row.step.take());
                     row.detail.clone_from(detail);
+                    let _changed = if matches!(phase, Phase::Completed | Phase::Withdrawn) {
+                        self.open_orders.remove(order)
+                    } else {
+                        self.open_orders.insert(order.clone())
+                    };
                 }
             }
             Event::OrderFailed { order, failures, retry_at, .. } => {
@@ -142,15 +152,14 @@ impl Fold {
     }
 
     fn found(&mut self, draft: &Draft, order: &OrderId, at: Timestamp) {
-        let row = self.row(&draft.id, State::Found, at);
-        (row.state, row.since) = (State::Found, at);
+        let row = self.enter(&draft.id, State::Found, at);
         (row.priority, row.order) = (draft.priority, Some(order.clone()));
         row.way.push((State::Found, at));
     }
 
     fn moved(&mut self, id: &PackageId, to: State, facts: &Facts, at: Timestamp) {
-        let row = self.row(id, to, at);
-        (row.state, row.since, row.failures, row.retry_at) = (to, at, 0, None);
+        let row = self.enter(id, to, at);
+        (row.failures, row.retry_at) = (0, None);
         row.way.push((to, at));
         row.priority = facts.priority.unwrap_or(row.priority);
         let keep = &mut row.facts;
@@ -164,8 +173,15 @@ impl Fold {
         }
     }
 
-    fn row(&mut self, id: &PackageId, state: State, at: Timestamp) -> &mut Row {
-        self.packages.entry(id.clone()).or_insert_with(|| Row {
+    /// The row of a package, which is in `state` from now on.
+    fn enter(&mut self, id: &PackageId, state: State, at: Timestamp) -> &mut Row {
+        if let Some(before) = self.packages.get(id).map(|row| row.state)
+            && let Some(ids) = self.by_state.get_mut(&before)
+        {
+            let _was_there = ids.remove(id);
+        }
+        let _new = self.by_state.entry(state).or_default().insert(id.clone());
+        let row = self.packages.entry(id.clone()).or_insert_with(|| Row {
             id: id.clone(),
             state,
             since: at,
@@ -177,7 +193,9 @@ impl Fold {
             order: None,
             facts: Facts::default(),
             way: Vec::new(),
-        })
+        });
+        (row.state, row.since) = (state, at);
+        row
     }
 
     /// One package.
@@ -193,6 +211,18 @@ impl Fold {
     /// One order.
     pub fn order(&self, id: &OrderId) -> Option<&OrderRow> {
         self.orders.get(id)
+    }
+
+    /// Orders that are neither completed nor withdrawn, in the order in which they came.
+    pub fn open_orders(&self) -> Vec<&OrderRow> {
+        let mut rows: Vec<&OrderRow> = self.open_orders.iter().filter_map(|id| self.orders.get(id)).collect();
+        rows.sort_by(|a, b| {
+            let came = |r: &OrderRow| {
+                r.order.packages.first().and_then(|d| self.packages.get(&d.id)).map(|p| p.first_seen)
+            };
+            (came(a), &a.order.id).cmp(&(came(b), &b.order.id))
+        });
+        rows
     }
 
     /// All orders.
@@ -216,20 +246,27 @@ impl Fold {
         &self.sent
     }
 
-    /// Packages in one of `states` that are due at `now`, the most urgent first, then the oldest.
+    /// Packages in a state, by name.
+    pub fn in_state(&self, state: State) -> impl Iterator<Item = &Row> {
+        self.by_state.get(&state).into_iter().flatten().filter_map(|id| self.packages.get(id))
+    }
+
+    /// Packages that have not come to an end, good or bad.
+    pub fn under_way(&self) -> usize {
+        self.by_state.iter().filter(|(state, _)| !state.is_settled()).map(|(_, ids)| ids.len()).sum()
+    }
+
+    /// Packages in one of `states` that are due at `now`, in the order in which they came.
     pub fn inbox(&self, states: &[State], now: Timestamp) -> Vec<&Row> {
-        let due = |row: &&Row| states.contains(&row.state) && row.retry_at.is_none_or(|at| at <= now);
-        let mut rows: Vec<&Row> = self.packages.values().filter(due).collect();
-        rows.sort_by(|a, b| (b.priority, a.first_seen, &a.id).cmp(&(a.priority, b.first_seen, &b.id)));
+        let mut rows: Vec<&Row> = states.iter().flat_map(|state| self.in_state(*state)).collect();
+        rows.retain(|row| row.retry_at.is_none_or(|at| at <= now));
+        rows.sort_by(|a, b| (a.first_seen, &a.id).cmp(&(b.first_seen, &b.id)));
         rows
     }
 
     /// How many packages are in each state.
     pub fn tally(&self) -> BTreeMap<State, usize> {
-        let mut tally = BTreeMap::new();
-        for row in self.packages.values() {
-            *tally.entry(row.state).or_default() += 1;
-        }
-        tally
+        let filled = self.by_state.iter().filter(|(_, ids)| !ids.is_empty());
+        filled.map(|(state, ids)| (*state, ids.len())).collect()
     }
 }

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use super::exporter::{Exporter, Found, lims_ids};
 use super::pack;
 use super::tree::Tree;
-use crate::blame::{Blame, Failure, put_on_record};
+use crate::blame::{Blame, Failure, put_on_record, weight};
 use crate::clarity::LimsId;
 use crate::clock;
 use crate::conf::WorkConf;
@@ -24,6 +24,7 @@ use crate::supervisor::jitter;
 use crate::supervisor::meter::Meter;
 use crate::supervisor::station::Work;
 use crate::supervisor::timer::Timer;
+use crate::supervisor::turn::Weight;
 
 /// The actor's name.
 pub const NAME: &str = "packager";
@@ -154,13 +155,23 @@ impl Work for Packager {
         let inbox = view.inbox(&[State::Claimed], clock::now());
         let leaving = inbox.iter().filter(|row| may_leave(&view, &row.id));
         let mut units: Vec<Unit> = leaving.map(|row| Unit::Pack(row.id.clone())).collect();
-        let mut orders: Vec<&OrderRow> = view.orders().collect();
-        orders.sort_by_key(|row| std::cmp::Reverse(row.order.packages.iter().map(|d| d.priority).max()));
-        units.extend(orders.into_iter().filter_map(|row| next(&view, row, clock::now())));
+        units.extend(view.open_orders().into_iter().filter_map(|row| next(&view, row, clock::now())));
         if self.look.is_due() {
             units.push(Unit::Look);
         }
         units
+    }
+
+    fn weight(&self, unit: &Unit) -> Weight {
+        let view = self.packing.journal.view();
+        match unit {
+            Unit::Pack(id) => weight(&view, id),
+            Unit::Claim(order) | Unit::Settle(order) => {
+                let drafts = view.order(order).into_iter().flat_map(|row| &row.order.packages);
+                Weight { urgency: drafts.map(|d| d.priority as u8).max().unwrap_or(0), ..Weight::default() }
+            }
+            Unit::Look => Weight::SERVICE,
+        }
     }
 
     fn perform(&self, unit: Unit, meter: Meter) -> LocalBoxFuture<'static, Result<(), Failure>> {
@@ -364,7 +375,7 @@ impl Packing {
     async fn look(&self) -> Result<(), Failure> {
         let packed: Vec<Draft> = {
             let view = self.journal.view();
-            let mine = view.packages().filter(|r| r.state == State::Packed && r.order.is_some());
+            let mine = view.in_state(State::Packed).filter(|r| r.order.is_some());
             mine.filter_map(|r| view.draft(&r.id).cloned()).collect()
         };
         for draft in packed {

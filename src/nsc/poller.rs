@@ -3,6 +3,7 @@
 //! Wakes by timer only. A sample whose files, checksums or family are not there yet stays queued, and it is said once for
 //! what it waits. A LIMS that does not answer, or answers nonsense, is an outage.
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
@@ -13,7 +14,7 @@ use super::reading::look;
 use crate::blame::{Blame, Failure};
 use crate::journal::{Journal, Phase};
 use crate::notices::Notices;
-use crate::package::PackageId;
+use crate::package::{Order, PackageId, Window};
 use crate::pool::Pool;
 use crate::supervisor::meter::Meter;
 use crate::supervisor::station::Work;
@@ -38,14 +39,21 @@ pub struct Poller {
     pool: Pool,
     journal: Journal,
     waiting: Notices,
+    window: Window,
     timer: Timer,
 }
 
 impl Poller {
     /// A fresh one, for every incarnation.
-    pub fn new(exporter: Exporter, journal: Journal, waiting: Notices, pool: Pool) -> Self {
-        let timer = Timer::new(exporter.conf.interval);
-        Self { exporter, pool, journal, waiting, timer }
+    pub fn new(
+        exporter: Exporter,
+        journal: Journal,
+        waiting: Notices,
+        pool: Pool,
+        window: Window,
+        interval: Duration,
+    ) -> Self {
+        Self { exporter, pool, journal, waiting, window, timer: Timer::new(interval) }
     }
 }
 
@@ -59,12 +67,25 @@ impl Work for Poller {
 
     fn perform(&self, _: Round, meter: Meter) -> LocalBoxFuture<'static, Result<(), Failure>> {
         let (exporter, journal) = (self.exporter.clone(), self.journal.clone());
-        let (waiting, pool) = (self.waiting.clone(), self.pool.clone());
+        let (waiting, pool, window) = (self.waiting.clone(), self.pool.clone(), self.window);
         let look = async move {
             let (artifacts, packages) = known(&journal);
             let look = look(&exporter, &artifacts, &packages, &meter, &pool).await?;
             let mut refused = look.waiting;
-            for order in look.orders {
+            let group = |order: Order| {
+                let priority = order.packages.iter().map(|d| d.priority).max().unwrap_or_default();
+                (priority, order.packages.len(), order)
+            };
+            let groups = look.orders.into_iter().map(group).collect();
+            let (inside, outside) = window.let_in(journal.view().under_way(), groups);
+            if outside > 0 {
+                let limit = window.limit;
+                let why = format!(
+                    "wait in the LIMS queue until fewer than {limit} packages are under way (work.under_way)"
+                );
+                drop(refused.insert(format!("{outside} order(s)"), why));
+            }
+            for order in inside {
                 let (id, packages) = (order.id.clone(), order::summary(&order));
                 if !journal.order(order).await? {
                     let why = format!("another order has a package of the same name ({packages})");

@@ -13,15 +13,16 @@ use futures_util::future::LocalBoxFuture;
 use serde_json::json;
 
 pub use super::send::Sending;
-use crate::blame::{Blame, Failure, put_on_record};
+use crate::blame::{Blame, Failure, put_on_record, weight};
 use crate::clock;
 use crate::conf::WorkConf;
 use crate::fs;
 use crate::journal::Facts;
-use crate::package::{PackageId, Priority, Reason, State};
+use crate::package::{PackageId, Priority, Reason, State, Window};
 use crate::supervisor::meter::Meter;
 use crate::supervisor::station::Work;
 use crate::supervisor::timer::Timer;
+use crate::supervisor::turn::Weight;
 
 /// The actor's name.
 pub const NAME: &str = "uploader";
@@ -81,10 +82,20 @@ impl Work for Uploader {
         units
     }
 
+    fn weight(&self, unit: &Unit) -> Weight {
+        match unit {
+            Unit::Send(id) => weight(&self.sending.journal.view(), id),
+            Unit::Scan | Unit::Heartbeat => Weight::SERVICE,
+        }
+    }
+
     fn perform(&self, unit: Unit, meter: Meter) -> LocalBoxFuture<'static, Result<(), Failure>> {
         let sending = self.sending.clone();
         match unit {
-            Unit::Scan => self.scan.round(async move { sending.scan().await }).boxed_local(),
+            Unit::Scan => {
+                let window = self.work.window;
+                self.scan.round(async move { sending.scan(window).await }).boxed_local()
+            }
             Unit::Heartbeat => self.beat.round(async move { sending.heartbeat().await }).boxed_local(),
             Unit::Send(id) => async move { sending.further(&id, &meter).await }.boxed_local(),
         }
@@ -112,19 +123,16 @@ impl Work for Uploader {
 
 impl Sending {
     /// Takes in what others put into the tree, as `Packed`.
-    async fn scan(&self) -> Result<(), Failure> {
+    async fn scan(&self, window: Window) -> Result<(), Failure> {
         let tree = self.tree.clone();
         let scan = self.pool.run(move || tree.scan(clock::now())).await??;
         let mut refused: BTreeMap<String, String> =
             scan.odd.into_iter().map(|(path, why)| (path.display().to_string(), why)).collect();
+        let mut new = Vec::new();
         for (id, priority, path) in scan.whole {
             let known = self.journal.view().package(&id).map(|row| row.state);
             match known {
-                None => {
-                    let place = Some(path.display().to_string());
-                    let facts = Facts { priority: Some(priority), place, ..Facts::default() };
-                    let _moved = self.journal.step(&id, None, State::Packed, NAME, facts).await?;
-                }
+                None => new.push((priority, 1, (id, priority, path))),
                 Some(State::Transferred) => {
                     let why = "a package of this name was sent before; a new export needs a new revision";
                     drop(refused.insert(path.display().to_string(), why.into()));
@@ -132,7 +140,18 @@ impl Sending {
                 Some(_) => {}
             }
         }
+        let (inside, outside) = window.let_in(self.journal.view().under_way(), new);
+        if outside > 0 {
+            let why =
+                format!("wait in the tree until fewer than {} are under way (work.under_way)", window.limit);
+            drop(refused.insert(format!("{outside} package(s)"), why));
+        }
         self.refused.replace(refused);
+        for (id, priority, path) in inside {
+            let place = Some(path.display().to_string());
+            let facts = Facts { priority: Some(priority), place, ..Facts::default() };
+            let _moved = self.journal.step(&id, None, State::Packed, NAME, facts).await?;
+        }
         Ok(())
     }
 
@@ -140,7 +159,7 @@ impl Sending {
         let body = {
             let view = self.journal.view();
             let mut backlog: BTreeMap<Priority, u64> = Priority::ALL.map(|p| (p, 0)).into();
-            for row in view.packages().filter(|r| matches!(r.state, State::Packed | State::Uploading)) {
+            for row in [State::Packed, State::Uploading].into_iter().flat_map(|s| view.in_state(s)) {
                 *backlog.entry(row.priority).or_default() += 1;
             }
             let (sender, version) = (&self.sender, env!("CARGO_PKG_VERSION"));

@@ -7,6 +7,7 @@ mod manifest;
 mod order;
 mod reason;
 mod state;
+mod window;
 
 pub use commit::{Commit, CommitError, MAX_BYTES as MAX_COMMIT_BYTES, Sender};
 pub use digest::{Digests, HashState, Md5Hex, Sha256Hex};
@@ -19,6 +20,7 @@ pub use manifest::{MANIFEST, MAX_BYTES as MAX_MANIFEST_BYTES, Manifest, Manifest
 pub use order::{Content, Draft, Fastq, Order, OrderId};
 pub use reason::Reason;
 pub use state::State;
+pub use window::Window;
 
 /// The empty file that hands a package to the automation system; created last, by role tsd alone.
 pub const READY: &str = "READY";

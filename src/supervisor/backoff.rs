@@ -1,5 +1,7 @@
 //! How long to wait after the n-th failure in a row: doubling, capped, with jitter. Used by the supervisor and by clients.
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Exponential delays between `base` and `max`.
@@ -37,6 +39,30 @@ impl Backoff {
     }
 }
 
+/// Where jitter comes from; clones share. Seeded, everything that depends on it can be repeated.
+#[derive(Clone, Debug)]
+pub struct Dice(Arc<AtomicU64>);
+
+impl Dice {
+    /// The same numbers for the same seed.
+    pub fn seeded(seed: u64) -> Self {
+        Self(Arc::new(AtomicU64::new(seed)))
+    }
+
+    /// Other numbers in every process.
+    pub fn shaken() -> Self {
+        Self::seeded(RandomState::new().hash_one(0u8))
+    }
+
+    /// A number in 0..1, by SplitMix64; good enough to spread retries, not for secrets.
+    pub fn roll(&self) -> f64 {
+        let mut z = self.0.fetch_add(0x9E37_79B9_7F4A_7C15, Relaxed).wrapping_add(0x9E37_79B9_7F4A_7C15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
 /// A number in 0..1 that differs from call to call; good enough to spread retries, not for secrets.
 pub fn jitter() -> f64 {
     (RandomState::new().hash_one(0u8) % 4096) as f64 / 4096.0
@@ -53,6 +79,19 @@ mod tests {
         assert_eq!(full, [100, 200, 400, 800, 1000, 1000]);
         assert_eq!(b.delay(1, 0.0).as_millis(), 50);
         assert_eq!(b.delay(u32::MAX, 1.0).as_millis(), 1000);
+    }
+
+    #[test]
+    fn dice_repeat_by_seed_and_fill_the_range() {
+        let rolls = |seed| {
+            let dice = Dice::seeded(seed);
+            (0..1000).map(|_| dice.roll()).collect::<Vec<f64>>()
+        };
+        assert_eq!(rolls(1), rolls(1));
+        assert_ne!(rolls(1), rolls(2));
+        let mean = rolls(7).iter().sum::<f64>() / 1000.0;
+        assert!((0.45..0.55).contains(&mean), "{mean}");
+        assert!(rolls(7).iter().all(|r| (0.0..1.0).contains(r)));
     }
 
     #[test]

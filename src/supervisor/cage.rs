@@ -29,6 +29,8 @@ pub enum Exit {
     Panic(String),
     /// The supervisor killed it because it hung.
     Killed,
+    /// Its thread does not answer, so that it cannot even be killed.
+    Blocked,
     /// Something that no restart can mend, such as a journal that cannot be written: the process must end.
     Fatal(String),
 }
@@ -41,6 +43,7 @@ impl Exit {
             Self::Error(_) => "error",
             Self::Panic(_) => "panic",
             Self::Killed => "hang",
+            Self::Blocked => "blocked",
             Self::Fatal(_) => "fatal",
         }
     }
@@ -50,6 +53,7 @@ impl Exit {
         match self {
             Self::Normal => "stopped by itself",
             Self::Killed => "no pulse for longer than allowed",
+            Self::Blocked => "its thread does not answer and cannot be killed",
             Self::Error(text) | Self::Panic(text) | Self::Fatal(text) => text,
         }
     }
@@ -72,13 +76,24 @@ pub(super) enum Order {
     End,
 }
 
+/// What a cage tells the supervisor, with the incarnation it is about.
+#[derive(Debug)]
+pub(super) enum Word {
+    /// Began again, and its `started` came to its end.
+    Risen,
+    Fell(Exit),
+}
+
 pub(super) struct Cage<A: Actor<Context = Context<A>> + Supervised> {
     pub body: ContextFut<A, Context<A>>,
     pub orders: mpsc::UnboundedReceiver<Order>,
     pub phase: watch::Sender<Phase>,
     /// Left behind by [`Env::fail`](super::Env::fail) just before `ctx.stop()`.
     pub failure: Arc<Mutex<Option<Exit>>>,
-    pub report: Box<dyn Fn(Exit)>,
+    pub report: Box<dyn Fn(u64, Word)>,
+    /// Which life this is, from 1.
+    pub incarnation: u64,
+    pub rising: bool,
 }
 
 impl<A: Actor<Context = Context<A>> + Supervised + Unpin> Cage<A> {
@@ -90,7 +105,8 @@ impl<A: Actor<Context = Context<A>> + Supervised + Unpin> Cage<A> {
     fn fall(&mut self, exit: Exit) {
         let _accepted = self.body.restart();
         let _was = self.phase.send_replace(Phase::Down);
-        (self.report)(exit);
+        self.rising = false;
+        (self.report)(self.incarnation, Word::Fell(exit));
     }
 }
 
@@ -111,7 +127,10 @@ impl<A: Actor<Context = Context<A>> + Supervised + Unpin> Future for Cage<A> {
             match me.orders.poll_recv(cx) {
                 Poll::Ready(Some(Order::Kill)) if me.up() => me.fall(Exit::Killed),
                 Poll::Ready(Some(Order::Restart)) => {
-                    let _was = me.phase.send_replace(Phase::Up);
+                    if !me.up() {
+                        (me.incarnation, me.rising) = (me.incarnation + 1, true);
+                        let _was = me.phase.send_replace(Phase::Up);
+                    }
                 }
                 Poll::Ready(Some(Order::End) | None) => return Poll::Ready(()),
                 Poll::Ready(Some(Order::Kill)) => {}
@@ -119,7 +138,12 @@ impl<A: Actor<Context = Context<A>> + Supervised + Unpin> Future for Cage<A> {
                 Poll::Pending => {
                     let body = Pin::new(&mut me.body);
                     match panic::catch_unwind(AssertUnwindSafe(|| body.poll(cx))) {
-                        Ok(Poll::Pending) => return Poll::Pending,
+                        Ok(Poll::Pending) => {
+                            if std::mem::take(&mut me.rising) {
+                                (me.report)(me.incarnation, Word::Risen);
+                            }
+                            return Poll::Pending;
+                        }
                         Ok(Poll::Ready(())) => {
                             let failure = me.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
                             me.fall(failure.unwrap_or(Exit::Normal));

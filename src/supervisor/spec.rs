@@ -1,7 +1,7 @@
 //! What the supervisor is told about a child, and what it lends to it.
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use actix::dev::channel;
 use actix::{
@@ -9,9 +9,10 @@ use actix::{
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
-use super::cage::{Cage, Exit, Order, Phase};
-use super::{ChildExit, runtime};
+use super::cage::{Cage, Exit, Order, Phase, Word};
+use super::{CageWord, runtime};
 
 /// Finish what is in hand, take nothing new, then `ctx.stop()`.
 #[derive(Message, Clone, Copy, Debug)]
@@ -27,6 +28,16 @@ pub enum Restart {
     Transient,
     /// Never.
     Temporary,
+}
+
+/// Who is restarted when a child fails. Children stand in start order, sink first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// That child alone: enough where addresses are stable and the truth is in a journal.
+    #[default]
+    OneForOne,
+    /// Also those that were started after it: they are drained, and begin again once it is up.
+    RestForOne,
 }
 
 /// An actor the supervisor can keep. `restarting` must renew the whole state: nothing of a failed incarnation may survive.
@@ -49,19 +60,50 @@ pub struct Report {
     pub consecutive: u32,
     /// The last one in words.
     pub last_error: Option<String>,
-    /// What outside is out of order, so that it cannot work.
+    /// What is out of order, so that it cannot work.
     pub degraded: Option<String>,
+    /// Seconds since that began.
+    pub degraded_secs: Option<u64>,
+    /// Milliseconds since its last finished unit; none: there was none since the process began.
+    pub last_done_ms: Option<u64>,
+    #[serde(skip)]
+    pub(super) degraded_since: Option<Instant>,
+    #[serde(skip)]
+    pub(super) done_at: Option<Instant>,
+}
+
+impl Report {
+    /// The account with its ages filled in.
+    pub(super) fn at_present(&self) -> Self {
+        let ms = |at: Instant| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Self {
+            degraded_secs: self.degraded_since.map(|at| at.elapsed().as_secs()),
+            last_done_ms: self.done_at.map(ms),
+            ..self.clone()
+        }
+    }
 }
 
 /// Lent to a child for life, across incarnations.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Env {
+    /// Milliseconds after `born`.
     beat: Arc<AtomicU64>,
+    born: Instant,
     failure: Arc<Mutex<Option<Exit>>>,
     report: Arc<Mutex<Report>>,
 }
 
 impl Env {
+    fn new() -> Self {
+        let (beat, failure, report) = (Arc::default(), Arc::default(), Arc::default());
+        Self { beat, born: Instant::now(), failure, report }
+    }
+
+    fn age_ms(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// Call in `started`. Beats inside the actor's own context, so a stuck `ctx.wait` or a blocked thread silences it.
     pub fn pulse<A: Child>(&self, ctx: &mut Context<A>) {
         self.touch();
@@ -82,11 +124,11 @@ impl Env {
     }
 
     pub(super) fn silence(&self) -> Duration {
-        Duration::from_millis(now_ms().saturating_sub(self.beat.load(Relaxed)))
+        Duration::from_millis(self.age_ms().saturating_sub(self.beat.load(Relaxed)))
     }
 
     pub(super) fn touch(&self) {
-        self.beat.store(now_ms(), Relaxed);
+        self.beat.store(self.age_ms(), Relaxed);
     }
 }
 
@@ -96,10 +138,20 @@ pub(super) struct Handle {
     pub orders: mpsc::UnboundedSender<Order>,
     pub phase: watch::Receiver<Phase>,
     pub env: Env,
-    pub arbiter: Arbiter,
+    /// None: it lives on the supervisor's thread.
+    pub arbiter: Option<Arbiter>,
 }
 
-type Launch = Box<dyn FnOnce(Recipient<ChildExit>) -> Handle>;
+pub(super) type Launch = Box<dyn FnOnce(Recipient<CageWord>, Place) -> Handle>;
+
+/// Where a child lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// On a thread of its own, so that one that blocks blocks nobody else.
+    Thread,
+    /// On the thread of the supervisor.
+    Here,
+}
 
 /// One child: what it is and how it is treated.
 pub struct ChildSpec {
@@ -107,6 +159,8 @@ pub struct ChildSpec {
     pub(super) restart: Restart,
     pub(super) drain: Duration,
     pub(super) stall: Duration,
+    pub(super) significant: bool,
+    pub(super) place: Place,
     pub(super) launch: Option<Launch>,
 }
 
@@ -121,18 +175,36 @@ impl ChildSpec {
         let (tx, rx) = channel::channel::<A>(capacity);
         let addr = Addr::new(tx);
         let drain = addr.clone().recipient();
-        let launch: Launch = Box::new(move |boss| {
-            let (env, arbiter) = (Env::default(), Arbiter::with_tokio_rt(runtime));
+        let launch: Launch = Box::new(move |boss, place| {
+            let env = Env::new();
             let (orders, inbox) = mpsc::unbounded_channel();
             let (phase_tx, phase) = watch::channel(Phase::Up);
             let lent = env.clone();
-            lent.touch();
-            let _sent = arbiter.spawn_fn(move || {
+            let begin = move || {
                 let failure = lent.failure.clone();
                 let body = Context::with_receiver(rx).into_future(make(lent));
-                let report = Box::new(move |exit| boss.do_send(ChildExit { id, exit }));
-                drop(actix_rt::spawn(Cage { body, orders: inbox, phase: phase_tx, failure, report }));
-            });
+                let report = move |incarnation, word: Word| boss.do_send(CageWord { id, incarnation, word });
+                drop(actix_rt::spawn(Cage {
+                    body,
+                    orders: inbox,
+                    phase: phase_tx,
+                    failure,
+                    report: Box::new(report),
+                    incarnation: 1,
+                    rising: false,
+                }));
+            };
+            let arbiter = match place {
+                Place::Thread => {
+                    let arbiter = Arbiter::with_tokio_rt(runtime);
+                    let _sent = arbiter.spawn_fn(begin);
+                    Some(arbiter)
+                }
+                Place::Here => {
+                    begin();
+                    None
+                }
+            };
             Handle { drain, orders, phase, env, arbiter }
         });
         let spec = Self {
@@ -140,6 +212,8 @@ impl ChildSpec {
             restart: Restart::Permanent,
             drain: Duration::from_secs(20),
             stall: Duration::from_secs(30),
+            significant: false,
+            place: Place::Thread,
             launch: Some(launch),
         };
         (spec, addr)
@@ -157,6 +231,20 @@ impl ChildSpec {
         self
     }
 
+    /// Nothing useful can go on without it: when it is given up, everything ends.
+    #[must_use]
+    pub fn significant(mut self) -> Self {
+        self.significant = true;
+        self
+    }
+
+    /// Lets it live on the supervisor's own thread: for simulations in virtual time, which know one thread only.
+    #[must_use]
+    pub fn here(mut self) -> Self {
+        self.place = Place::Here;
+        self
+    }
+
     /// How long a `Drain` may take before the child is killed.
     #[must_use]
     pub fn drain_within(mut self, limit: Duration) -> Self {
@@ -170,10 +258,4 @@ impl ChildSpec {
         self.stall = limit;
         self
     }
-}
-
-/// Milliseconds on the monotonic clock since the process first asked.
-fn now_ms() -> u64 {
-    static START: OnceLock<Instant> = OnceLock::new();
-    u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
 }

@@ -4,6 +4,7 @@
 //!   waiting, most urgent first, and takes as much as it has room for. One code path for normal work, restart and crash.
 //! - A unit that fails is blamed on the unit: its neighbours in flight do not notice. A panic inside a unit and a unit whose
 //!   meter stands still are such failures too.
+//! - Whose turn it is among those that wait is decided in [`super::turn`].
 //! - An outage (LIMS, store, disk) is nobody's failure: the station says so once, waits with back-off, then probes with a
 //!   single unit, and says when it is over.
 //! - Only the journal's own failure is fatal.
@@ -11,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, Supervised,
@@ -19,15 +20,24 @@ use actix::{
 };
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
-use tracing::{error, info, warn};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::warn;
 
 use super::meter::{Board, Meter};
-use super::{Backoff, Drain, Env, Exit, jitter, panic_text};
+use super::outages::Outages;
+use super::turn::{Candidate, Rules, Turn, Weight};
+use super::{Backoff, Dice, Drain, Env, Exit, panic_text};
 
 /// A doorbell: there may be something for you in the journal. Losing one costs time only.
 #[derive(Message, Clone, Copy, Debug)]
 #[rtype(result = "()")]
 pub struct Wake;
+
+/// Other settings from now on: the work is made anew, units in hand go on as they were begun.
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct Renew;
 
 /// Why a unit did not succeed, sorted by who must act.
 #[derive(Debug)]
@@ -47,8 +57,12 @@ pub trait Work: Unpin + 'static {
     /// What is said against a unit.
     type Blame: Display + 'static;
 
-    /// What is to be done, most urgent first. Must be cheap: it is asked at every turn.
+    /// What is to be done, in the order in which it came. Must be cheap: it is asked at every turn.
     fn waiting(&mut self) -> Vec<Self::Unit>;
+    /// How this unit stands among those that wait.
+    fn weight(&self, _unit: &Self::Unit) -> Weight {
+        Weight::default()
+    }
     /// Does one unit. Must be safe to repeat after having been cut off anywhere.
     fn perform(
         &self,
@@ -69,25 +83,34 @@ pub trait Work: Unpin + 'static {
 /// Told when a station cannot work (`Some(why)`) and when it can again (`None`, after this long).
 pub type Weather = Arc<dyn Fn(&'static str, Option<&str>, Duration) + Send + Sync>;
 
-/// How a station behaves.
-#[derive(Clone)]
-pub struct Manner {
-    /// The actor's name.
-    pub name: &'static str,
-    /// Units at the same time.
-    pub room: usize,
+/// What may be tuned while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// How turns are given.
+    pub rules: Rules,
     /// Own timer.
     pub rhythm: Duration,
     /// A unit without a sign of life for this long is cut off.
     pub stall: Duration,
     /// Between probes during an outage.
     pub outage: Backoff,
+}
+
+/// How a station behaves.
+#[derive(Clone)]
+pub struct Manner {
+    /// The actor's name.
+    pub name: &'static str,
+    /// As it is now.
+    pub tuning: watch::Receiver<Tuning>,
     /// Whom to wake when a unit is done.
     pub next: Vec<Recipient<Wake>>,
     /// Where progress is shown.
     pub board: Board,
     /// Told of outages.
     pub weather: Weather,
+    /// For jitter.
+    pub dice: Dice,
 }
 
 /// The actor.
@@ -96,23 +119,13 @@ pub struct Station<W: Work> {
     manner: Manner,
     make: Box<dyn Fn() -> W + Send>,
     work: W,
-    /// Units in hand, and whether they need the outside.
-    held: BTreeMap<String, bool>,
+    /// Units in hand.
+    held: BTreeMap<String, Candidate>,
+    turn: Turn,
     /// Finished since the last tick; not taken again before the next, so that no mistake can make a hot loop.
     rested: BTreeSet<String>,
-    /// Of the outside, and of what is here (disks).
-    outages: [Option<Outage>; 2],
-    /// Units that fell by an outage, with how often in a row and until when they stand back: the others probe first, so that
-    /// one unit whose trouble is its own cannot keep everybody waiting.
-    fell: BTreeMap<String, (u32, Instant)>,
+    outages: Outages,
     draining: bool,
-}
-
-struct Outage {
-    since: Instant,
-    streak: u32,
-    until: Instant,
-    why: String,
 }
 
 impl<W: Work> Station<W> {
@@ -125,59 +138,78 @@ impl<W: Work> Station<W> {
             make: Box::new(make),
             work,
             held: BTreeMap::new(),
+            turn: Turn::default(),
             rested: BTreeSet::new(),
-            outages: [None, None],
-            fell: BTreeMap::new(),
+            outages: Outages::default(),
             draining: false,
         }
     }
 
+    fn tuning(&self) -> Tuning {
+        *self.manner.tuning.borrow()
+    }
+
     fn pump(&mut self, ctx: &mut Context<Self>) {
-        fail::fail_point!(self.manner.name);
+        fail::fail_point!(self.manner.name, |how: Option<String>| self.fall_sick(how.as_deref(), ctx));
         if self.draining {
             if self.held.is_empty() {
                 ctx.stop();
             }
             return;
         }
-        let now = Instant::now();
-        let rooms = [true, false].map(|outside| match &self.outages[usize::from(!outside)] {
-            Some(outage) if now < outage.until => 0,
-            Some(_) => 1, // a probe
-            None => self.manner.room,
-        });
-        let waiting = self.work.waiting();
-        let mut left = 0;
-        for unit in waiting {
-            let key = unit.to_string();
+        let (now, rules) = (Instant::now(), self.tuning().rules);
+        let units = self.work.waiting();
+        let keys: Vec<String> = units.iter().map(ToString::to_string).collect();
+        self.turn.arrive(keys.iter().map(String::as_str));
+        self.outages.retain(|key| self.turn.knows(key));
+        let (mut waiting, mut left) = (Vec::new(), 0);
+        let mut candidates = Vec::new();
+        for (unit, key) in units.into_iter().zip(keys) {
             if self.held.contains_key(&key) {
                 continue;
             }
-            let outside = self.work.needs_outside(&unit);
-            let room = rooms[usize::from(!outside)];
-            // A probe is alone among its kind; otherwise all share the room.
-            let busy = if room == self.manner.room {
-                self.held.len()
-            } else {
-                self.held.values().filter(|o| **o == outside).count()
-            };
-            let stands_back = self.fell.get(&key).is_some_and(|(_, until)| now < *until);
-            if busy >= room || stands_back || self.rested.contains(&key) {
-                left += 1;
-                continue;
+            left += 1;
+            if !self.outages.stands_back(&key, now) && !self.rested.contains(&key) {
+                let (weight, outside) = (self.work.weight(&unit), self.work.needs_outside(&unit));
+                candidates.push(Candidate { key, weight, outside });
+                waiting.push(unit);
             }
-            self.begin(unit, key, ctx);
+        }
+        let mut in_hand: Vec<Candidate> = self.held.values().cloned().collect();
+        let skies = [false, true].map(|outside| self.outages.sky(outside, now));
+        let sky = |outside| skies[usize::from(outside)];
+        while let Some(i) = self.turn.choose(&candidates, &in_hand, &rules, sky) {
+            let (unit, candidate) = (waiting.remove(i), candidates.remove(i));
+            in_hand.push(candidate.clone());
+            left -= 1;
+            self.begin(unit, candidate, ctx);
         }
         let mut report = self.env.report();
         report.queue = left;
         report.in_hand = self.held.keys().cloned().collect();
     }
 
-    fn begin(&mut self, unit: W::Unit, key: String, ctx: &mut Context<Self>) {
-        let meter = self.manner.board.begin(self.manner.name, key.clone());
-        let work = AssertUnwindSafe(self.work.perform(unit.clone(), meter.clone())).catch_unwind();
-        let watched = watch(work, meter, self.manner.stall);
-        let _new = self.held.insert(key.clone(), self.work.needs_outside(&unit));
+    /// What a failpoint named like the actor can make of it, beside a panic and a blocked thread.
+    fn fall_sick(&self, how: Option<&str>, ctx: &mut Context<Self>) {
+        match how {
+            Some("hang") => ctx.wait(std::future::pending::<()>().into_actor(self)),
+            Some("spawned") => {
+                let _panics = ctx.spawn(async { panic!("injected into spawned work") }.into_actor(self));
+            }
+            _ => self.env.fail(ctx, Exit::Error(format!("injected: {}", how.unwrap_or("error")))),
+        }
+    }
+
+    fn begin(&mut self, unit: W::Unit, candidate: Candidate, ctx: &mut Context<Self>) {
+        let (name, key) = (self.manner.name, candidate.key.clone());
+        let meter = self.manner.board.begin(name, key.clone());
+        let work = self.work.perform(unit.clone(), meter.clone());
+        let work = async move {
+            sick_unit(name).await?;
+            work.await
+        };
+        let watched = watch(AssertUnwindSafe(work).catch_unwind(), meter, self.tuning().stall);
+        let _new = self.held.insert(key.clone(), candidate);
         let _dies_with_us = ctx.spawn(watched.into_actor(self).map(move |end, me, ctx| {
             let done = match end {
                 End::Done(Ok(done)) => done,
@@ -211,12 +243,12 @@ impl<W: Work> Station<W> {
         let outside = self.work.needs_outside(&unit);
         match done {
             Ok(()) => {
-                let _over = self.fell.remove(&key);
-                self.fair(outside, None);
+                self.works(&key, outside);
                 {
                     let mut report = self.env.report();
                     report.done += 1;
                     report.consecutive = 0;
+                    report.done_at = Some(Instant::now());
                 }
                 self.release(key, ctx);
                 for next in &self.manner.next {
@@ -224,16 +256,12 @@ impl<W: Work> Station<W> {
                 }
             }
             Err(Failure::Outage(why)) => {
-                let streak = self.fell.get(&key).map_or(1, |(n, _)| n + 1);
-                let until = Instant::now() + self.manner.outage.delay(streak, jitter());
-                let _earlier = self.fell.insert(key.clone(), (streak, until));
-                self.fair(outside, Some(&why));
+                self.fails(&key, outside, &why);
                 self.release(key, ctx);
             }
             Err(Failure::Fatal(why)) => self.env.fail(ctx, Exit::Fatal(why)),
             Err(Failure::Unit(blame)) => {
-                let _over = self.fell.remove(&key);
-                self.fair(outside, None);
+                self.works(&key, outside);
                 warn!(actor = self.manner.name, unit = key, why = %blame, "unit failed");
                 let noted = self.work.blame(unit, blame).into_actor(self);
                 let _dies_with_us = ctx.spawn(noted.map(move |noted, me, ctx| match noted {
@@ -255,34 +283,37 @@ impl<W: Work> Station<W> {
         self.pump(ctx);
     }
 
-    /// Keeps account of outages, of the outside and of what is here; speaks once at the beginning and once at the end of each.
-    fn fair(&mut self, outside: bool, why: Option<&str>) {
-        let name = self.manner.name;
-        let slot = &mut self.outages[usize::from(!outside)];
-        match why {
-            None => {
-                if let Some(outage) = slot.take() {
-                    info!(actor = name, after = ?outage.since.elapsed(), "works again");
-                    (self.manner.weather)(name, None, outage.since.elapsed());
-                }
-            }
-            Some(why) => {
-                let now = Instant::now();
-                if slot.is_none() {
-                    error!(actor = name, why, "cannot work; will go on by itself when this is mended");
-                    (self.manner.weather)(name, Some(why), Duration::ZERO);
-                }
-                let outage =
-                    slot.get_or_insert(Outage { since: now, streak: 0, until: now, why: String::new() });
-                why.clone_into(&mut outage.why);
-                if now >= outage.until {
-                    outage.streak += 1; // units in flight that fall together count once
-                    outage.until = now + self.manner.outage.delay(outage.streak, jitter());
-                }
-            }
+    fn works(&mut self, key: &str, outside: bool) {
+        if let Some(after) = self.outages.worked(key, outside, Instant::now()) {
+            (self.manner.weather)(self.manner.name, None, after);
         }
-        let whys: Vec<&str> = self.outages.iter().flatten().map(|o| o.why.as_str()).collect();
-        self.env.report().degraded = (!whys.is_empty()).then(|| whys.join("; "));
+        self.give_account();
+    }
+
+    fn fails(&mut self, key: &str, outside: bool, why: &str) {
+        let (now, backoff) = (Instant::now(), self.tuning().outage);
+        if self.outages.fell(key, outside, why, now, backoff, &self.manner.dice) {
+            (self.manner.weather)(self.manner.name, Some(why), Duration::ZERO);
+        }
+        self.give_account();
+    }
+
+    fn give_account(&self) {
+        let mut report = self.env.report();
+        (report.degraded, report.degraded_since) = self.outages.account();
+    }
+}
+
+/// What the failpoint `ACTOR.unit` can do to a unit, beside a panic and a blocked thread.
+async fn sick_unit<B>(name: &str) -> Result<(), Failure<B>> {
+    let how = (|| {
+        fail::fail_point!(&format!("{name}.unit"), |how: Option<String>| how);
+        None
+    })();
+    match how.as_deref() {
+        Some("hang") => std::future::pending().await,
+        Some(why) => Err(Failure::Outage(format!("injected: {why}"))),
+        None => Ok(()),
     }
 }
 
@@ -310,17 +341,26 @@ impl<W: Work> Actor for Station<W> {
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.env.pulse(ctx);
         self.pump(ctx);
-        let _for_life = ctx.run_interval(self.manner.rhythm, |me, ctx| {
+        self.tick_on(ctx);
+    }
+}
+
+impl<W: Work> Station<W> {
+    /// Own timer; armed anew each time, because its rhythm may be tuned.
+    fn tick_on(&mut self, ctx: &mut Context<Self>) {
+        let _for_life = ctx.run_later(self.tuning().rhythm, |me, ctx| {
             me.rested.clear();
             me.pump(ctx);
+            me.tick_on(ctx);
         });
     }
 }
 
 impl<W: Work> Supervised for Station<W> {
     fn restarting(&mut self, _: &mut Context<Self>) {
-        (self.held, self.rested) = (BTreeMap::new(), BTreeSet::new());
-        (self.outages, self.draining, self.fell) = ([None, None], false, BTreeMap::new());
+        (self.held, self.rested, self.turn) = (BTreeMap::new(), BTreeSet::new(), Turn::default());
+        (self.outages, self.draining) = (Outages::default(), false);
+        self.give_account();
         self.work = (self.make)();
     }
 }
@@ -328,6 +368,14 @@ impl<W: Work> Supervised for Station<W> {
 impl<W: Work> Handler<Wake> for Station<W> {
     type Result = ();
     fn handle(&mut self, _: Wake, ctx: &mut Context<Self>) {
+        self.pump(ctx);
+    }
+}
+
+impl<W: Work> Handler<Renew> for Station<W> {
+    type Result = ();
+    fn handle(&mut self, _: Renew, ctx: &mut Context<Self>) {
+        self.work = (self.make)();
         self.pump(ctx);
     }
 }

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::*;
-use crate::supervisor::{ChildSpec, Limits, Observer, Supervisor, runtime};
+use crate::supervisor::{ChildSpec, Limits, Observer, Strategy, Supervisor, runtime};
 
 #[derive(Clone, Default)]
 struct Toy {
@@ -60,21 +60,26 @@ fn a_unit_whose_trouble_is_its_own_does_not_keep_the_others_waiting() {
     let heard = toy.weather.clone();
     let manner = Manner {
         name: "toy",
-        room: 1,
-        rhythm: second(20),
-        stall: second(5_000),
-        outage: backoff,
+        tuning: watch::channel(Tuning {
+            rules: Rules { room: 1, large: 1, overtakes: 8 },
+            rhythm: second(20),
+            stall: second(5_000),
+            outage: backoff,
+        })
+        .1,
+        dice: Dice::seeded(1),
         next: Vec::new(),
         board: Board::default(),
         weather: Arc::new(move |_, why, _| heard.lock().unwrap().push(why.unwrap_or("fair").to_owned())),
     };
     let limits = Limits { max_restarts: 1, period: second(60_000), backoff, reset_after: second(60_000) };
-    let observer: Observer = Arc::new(|incident| panic!("the actor itself must not fail: {incident:?}"));
+    let observer: Observer = Arc::new(|what| panic!("the actor itself must not fail: {what:?}"));
     let (shared, seen) = (toy.clone(), toy.clone());
     actix_rt::System::with_tokio_rt(runtime).block_on(async move {
         let (spec, _addr) =
             ChildSpec::new("toy", 4, move |env| Station::new(env, manner, move || ToyWork(shared.clone())));
-        let (supervisor, _ended) = Supervisor::new(limits, observer, vec![spec]);
+        let (supervisor, _ended) =
+            Supervisor::new(limits, Strategy::OneForOne, Dice::seeded(1), observer, vec![spec]);
         let _runs = supervisor.start();
         let begun = Instant::now();
         let all = |toy: &Toy| {

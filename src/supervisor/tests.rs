@@ -1,6 +1,6 @@
 //! The supervisor with small actors of its own: what restarts, what keeps its mailbox, what gives up.
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 use actix::{Addr, Supervised};
 
@@ -77,7 +77,7 @@ struct World {
     supervisor: Addr<Supervisor>,
     ended: oneshot::Receiver<Result<(), String>>,
     children: Vec<Addr<Obedient>>,
-    incidents: Arc<Mutex<Vec<Incident>>>,
+    happened: Arc<Mutex<Vec<Happening>>>,
     log: Log,
 }
 
@@ -91,7 +91,7 @@ fn world(max_restarts: usize, restart: Restart) -> World {
         backoff,
         reset_after: Duration::from_secs(60),
     };
-    let (incidents, log) = (Arc::new(Mutex::new(Vec::new())), Log::default());
+    let (happened, log) = (Arc::new(Mutex::new(Vec::new())), Log::default());
     let (mut specs, mut children) = (Vec::new(), Vec::new());
     for name in NAMES {
         let log = log.clone();
@@ -100,13 +100,21 @@ fn world(max_restarts: usize, restart: Restart) -> World {
             .restart(restart)
             .stall_after(Duration::from_millis(500))
             .drain_within(Duration::from_secs(1));
-        specs.push(spec);
+        // Where a child may be given up, the others are to go on.
+        specs.push(if restart == Restart::Permanent { spec.significant() } else { spec });
         children.push(addr);
     }
-    let seen = incidents.clone();
+    let seen = happened.clone();
     let observer: Observer = Arc::new(move |i| seen.lock().unwrap().push(i));
-    let (supervisor, ended) = Supervisor::new(limits, observer, specs);
-    World { supervisor: supervisor.start(), ended, children, incidents, log }
+    let (supervisor, ended) = Supervisor::new(limits, Strategy::OneForOne, Dice::seeded(1), observer, specs);
+    World { supervisor: supervisor.start(), ended, children, happened, log }
+}
+
+impl World {
+    fn incidents(&self) -> Vec<Incident> {
+        let of = |h: &Happening| if let Happening::Failed(i) = h { Some(i.clone()) } else { None };
+        self.happened.lock().unwrap().iter().filter_map(of).collect()
+    }
 }
 
 fn run<T>(story: impl Future<Output = T>) -> T {
@@ -138,7 +146,7 @@ fn a_panic_restarts_in_place_and_the_mailbox_survives() {
                 }
             };
             assert_eq!(within(recovered).await, [0, 1, 0], "siblings are not touched");
-            let incidents = w.incidents.lock().unwrap().clone();
+            let incidents = w.incidents();
             assert_eq!(incidents.len(), 1);
             assert_eq!((incidents[0].actor, incidents[0].streak, incidents[0].budget_left), ("middle", 1, 4));
         });
@@ -163,7 +171,7 @@ fn a_hung_actor_is_killed_and_restarted() {
         let w = world(5, Restart::Permanent);
         w.children[2].do_send(Do::Hang);
         assert_eq!(within(w.children[2].send(Add)).await.unwrap(), 1);
-        assert_eq!(w.incidents.lock().unwrap()[0].exit, Exit::Killed);
+        assert_eq!(w.incidents()[0].exit, Exit::Killed);
     });
 }
 
@@ -177,7 +185,7 @@ fn too_many_restarts_end_everything_in_order() {
         }
         let verdict = within(&mut w.ended).await.unwrap().unwrap_err();
         assert!(verdict.contains("middle: panic: as told"), "{verdict}");
-        let incidents = w.incidents.lock().unwrap();
+        let incidents = w.incidents();
         assert_eq!(incidents.len(), 3);
         assert!(incidents[2].outcome.contains("the process ends"), "{:?}", incidents[2]);
         assert_eq!(w.log.stopped.load(Relaxed), 2, "the two that lived were drained");
@@ -204,7 +212,8 @@ fn a_temporary_child_is_left_alone_and_an_ordered_stop_is_no_failure() {
         assert_eq!(status.iter().map(|c| c.up).collect::<Vec<_>>(), [true, false, true]);
         w.supervisor.do_send(Shutdown);
         assert_eq!(within(&mut w.ended).await.unwrap(), Ok(()));
-        assert!(w.incidents.lock().unwrap().is_empty());
+        assert_eq!(w.incidents().len(), 1);
+        assert_eq!(w.incidents()[0].action, Action::GivenUp);
         assert_eq!(w.log.handled.load(Relaxed), 0);
     });
 }

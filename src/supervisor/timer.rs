@@ -4,7 +4,9 @@
 //! at once, because then the station's own back-off decides when to try.
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::station::Failure;
 

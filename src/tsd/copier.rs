@@ -9,7 +9,7 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use super::landing::{Landing, set_mode};
-use crate::blame::{Blame, Failure, put_on_record};
+use crate::blame::{Blame, Failure, put_on_record, weight};
 use crate::clock;
 use crate::conf::{LandingConf, WorkConf};
 use crate::fs::{self, Fingerprint};
@@ -18,6 +18,7 @@ use crate::package::{MANIFEST, MAX_MANIFEST_BYTES, Manifest, PackageId, Reason, 
 use crate::store::{Store, StoreError};
 use crate::supervisor::meter::Meter;
 use crate::supervisor::station::Work;
+use crate::supervisor::turn::Weight;
 
 /// The actor's name.
 pub const NAME: &str = "copier";
@@ -60,6 +61,10 @@ impl Work for Copier {
             .into_iter()
             .map(|row| row.id.clone())
             .collect()
+    }
+
+    fn weight(&self, id: &PackageId) -> Weight {
+        weight(&self.copying.journal.view(), id)
     }
 
     fn perform(&self, id: PackageId, meter: Meter) -> LocalBoxFuture<'static, Result<(), Failure>> {

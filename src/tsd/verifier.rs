@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::check::{self, Fault, InPlace, Verified};
 use super::landing::Landing;
-use crate::blame::{Blame, Failure, put_on_record};
+use crate::blame::{Blame, Failure, put_on_record, weight};
 use crate::clock;
 use crate::conf::WorkConf;
 use crate::fs;
@@ -23,6 +23,7 @@ use crate::package::{PackageId, Reason, RelPath, Sha256Hex, State};
 use crate::pool::Pool;
 use crate::supervisor::meter::Meter;
 use crate::supervisor::station::Work;
+use crate::supervisor::turn::Weight;
 
 /// The actor's name.
 pub const NAME: &str = "verifier";
@@ -82,9 +83,16 @@ impl Work for Verifier {
         let inbox = view.inbox(&[State::Copied, State::Verified], clock::now());
         let mut units: Vec<Unit> = inbox.into_iter().map(|row| Unit::Verify(row.id.clone())).collect();
         let removed = self.removed.borrow();
-        let stopped = view.packages().filter(|r| r.state == State::Quarantined && !removed.contains(&r.id));
+        let stopped = view.in_state(State::Quarantined).filter(|r| !removed.contains(&r.id));
         units.extend(stopped.map(|row| Unit::Remove(row.id.clone())));
         units
+    }
+
+    fn weight(&self, unit: &Unit) -> Weight {
+        match unit {
+            Unit::Verify(id) => weight(&self.verifying.journal.view(), id),
+            Unit::Remove(_) => Weight::default(),
+        }
     }
 
     fn perform(&self, unit: Unit, meter: Meter) -> LocalBoxFuture<'static, Result<(), Failure>> {

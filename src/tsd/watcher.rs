@@ -2,7 +2,8 @@
 //!
 //! Wakes by timer only. Everything in the bucket is hostile until proven: names, sizes, JSON, who signed it. A commit that
 //! cannot be believed quarantines that package and nobody else; an unreachable bucket is an outage.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -13,7 +14,9 @@ use crate::blame::{Blame, Failure};
 use crate::chain;
 use crate::journal::{Facts, Journal};
 use crate::notices::Notices;
-use crate::package::{COMMIT, COMMIT_SIG, Commit, MAX_COMMIT_BYTES, PackageId, Reason, Sha256Hex, State};
+use crate::package::{
+    COMMIT, COMMIT_SIG, Commit, MAX_COMMIT_BYTES, PackageId, Reason, Sha256Hex, State, Window,
+};
 use crate::signature::{self, AllowedSigners};
 use crate::store::{Store, StoreError};
 use crate::supervisor::meter::Meter;
@@ -25,6 +28,10 @@ pub const NAME: &str = "watcher";
 
 /// So many commits in a row that cannot be read, and the store itself is taken to be out of order.
 const GIVE_UP: u32 = 5;
+/// So many new commits are read at one look, so that a flood of them does not keep the first ones waiting…
+const AT_A_LOOK: usize = 500;
+/// …and of so many waiting ones the priorities are kept; those beyond are read when others have gone.
+const KEPT: usize = 20_000;
 
 /// One look at the bucket.
 #[derive(Clone, Debug)]
@@ -54,13 +61,19 @@ pub struct Watching {
 /// What the watcher knows between two looks.
 pub struct Watcher {
     watching: Watching,
+    window: Window,
+    judged: Judged,
     timer: Timer,
 }
 
+/// Commits that were believed and wait in the bucket until there is room: with their priorities, so that the urgent ones come
+/// in first. Worth nothing but the time to read them again.
+type Judged = Arc<Mutex<BTreeMap<PackageId, Facts>>>;
+
 impl Watcher {
     /// A fresh one, for every incarnation.
-    pub fn new(watching: Watching, interval: Duration) -> Self {
-        Self { watching, timer: Timer::new(interval) }
+    pub fn new(watching: Watching, window: Window, interval: Duration) -> Self {
+        Self { watching, window, judged: Arc::default(), timer: Timer::new(interval) }
     }
 }
 
@@ -73,8 +86,8 @@ impl Work for Watcher {
     }
 
     fn perform(&self, _: Round, meter: Meter) -> LocalBoxFuture<'static, Result<(), Failure>> {
-        let watching = self.watching.clone();
-        self.timer.round(async move { watching.look(&meter).await }).boxed_local()
+        let (watching, window, judged) = (self.watching.clone(), self.window, self.judged.clone());
+        self.timer.round(async move { watching.look(window, &judged, &meter).await }).boxed_local()
     }
 
     fn accident(&self, what: String) -> Blame {
@@ -93,25 +106,55 @@ fn package_of(prefix: &str, key: &str) -> Option<Result<PackageId, String>> {
 }
 
 impl Watching {
-    async fn look(&self, meter: &Meter) -> Result<(), Failure> {
-        let (mut new, mut refused) = (Vec::new(), BTreeMap::new());
+    async fn look(&self, window: Window, judged: &Judged, meter: &Meter) -> Result<(), Failure> {
+        let (mut new, mut refused) = (BTreeSet::new(), BTreeMap::new());
         let prefix = self.store.prefix().to_owned();
         let below = format!("{prefix}/");
         let listing = self.store.list(&below, |object| {
             meter.alive();
             match package_of(&prefix, &object.key) {
-                Some(Ok(id)) if self.journal.view().package(&id).is_none() => new.push(id),
+                Some(Ok(id)) if self.journal.view().package(&id).is_none() => {
+                    let _first = new.insert(id);
+                }
                 Some(Err(why)) => drop(refused.insert(object.key, why)),
                 _ => {}
             }
         });
         listing.await?;
+        let waiting = || judged.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting().retain(|id, _| new.contains(id));
+        new.retain(|id| !waiting().contains_key(id));
+        let room = KEPT.saturating_sub(waiting().len()).min(AT_A_LOOK);
+        let trouble = self.believe(new.into_iter().take(room), judged, meter).await?;
+        let groups =
+            waiting().iter().map(|(id, f)| (f.priority.unwrap_or_default(), 1, id.clone())).collect();
+        let (inside, outside) = window.let_in(self.journal.view().under_way(), groups);
+        if outside > 0 {
+            let limit = window.limit;
+            let why = format!("wait in the bucket until fewer than {limit} are under way (work.under_way)");
+            drop(refused.insert(format!("{outside} package(s)"), why));
+        }
         self.refused.replace(refused);
+        for id in inside {
+            let Some(facts) = waiting().remove(&id) else { continue };
+            let _moved = self.journal.step(&id, None, State::Seen, NAME, facts).await?;
+        }
+        trouble.map_or(Ok(()), Err)
+    }
+
+    /// Reads new commits: those that can be believed wait for room, the others are stopped at the border. What cannot be read
+    /// now is given back as trouble.
+    async fn believe(
+        &self,
+        new: impl Iterator<Item = PackageId>,
+        judged: &Judged,
+        meter: &Meter,
+    ) -> Result<Option<Failure>, Failure> {
         let (mut trouble, mut in_a_row) = (None, 0);
         for id in new {
             meter.alive();
-            let judged = match self.judge(&id).await {
-                Ok(judged) => judged,
+            let verdict = match self.judge(&id).await {
+                Ok(verdict) => verdict,
                 Err(fatal @ Failure::Fatal(_)) => return Err(fatal),
                 // One object that cannot be read must not hide those behind it; a store that is down ends the look.
                 Err(e) => {
@@ -125,16 +168,15 @@ impl Watching {
                 }
             };
             in_a_row = 0;
-            let (to, facts) = match judged {
-                Ok(facts) => (State::Seen, facts),
+            match verdict {
+                Ok(facts) => drop(judged.lock().unwrap_or_else(PoisonError::into_inner).insert(id, facts)),
                 Err((reason, detail)) => {
                     let facts = Facts { reason: Some(reason), detail: Some(detail), ..Facts::default() };
-                    (State::Quarantined, facts)
+                    let _moved = self.journal.step(&id, None, State::Quarantined, NAME, facts).await?;
                 }
-            };
-            let _moved = self.journal.step(&id, None, to, NAME, facts).await?;
+            }
         }
-        trouble.map_or(Ok(()), Err)
+        Ok(trouble)
     }
 
     /// Believes a commit or says why not.

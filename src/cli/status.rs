@@ -114,7 +114,7 @@ impl Present {
             );
             for a in &seen.actors {
                 let state = if !a.up {
-                    "down"
+                    if a.state.is_empty() { "down" } else { a.state.as_str() }
                 } else if a.report.degraded.is_some() {
                     "DEGRADED"
                 } else if a.report.in_hand.is_empty() {
@@ -133,7 +133,15 @@ impl Present {
                 );
             }
             for a in seen.actors.iter().filter(|a| a.report.degraded.is_some()) {
-                say!("! {} cannot work: {}", a.actor, a.report.degraded.as_deref().unwrap_or_default());
+                let (why, secs) = (a.report.degraded.as_deref(), a.report.degraded_secs.unwrap_or(0));
+                say!("! {} cannot work for {secs} s: {}", a.actor, why.unwrap_or_default());
+            }
+            for a in seen.actors.iter().filter(|a| a.state == "given up") {
+                say!(
+                    "! {} was given up: `review --actor {}` tells why; when that is mended, stop the daemon and start it again",
+                    a.actor,
+                    a.actor
+                );
             }
         }
         say!();

@@ -91,7 +91,9 @@ async fn endpoints_that_are_down_at_start_are_waited_for() {
         .await;
     let says = |w: &World| {
         let status = text(&w.command(Role::Nsc, &["status"]).stdout);
-        status.contains("DEGRADED") && status.contains("! uploader cannot work: the store did not")
+        status.contains("DEGRADED")
+            && status.contains("! uploader cannot work for ")
+            && status.contains("the store did not")
     };
     world.until("status says so", says).await;
     world.stop().await;

@@ -5,11 +5,11 @@
 
 mod bad_input;
 mod demo;
+mod fault_matrix;
 mod full_disk;
 mod half_way;
 mod hostile_bucket;
 mod kill_minus_nine;
-mod panics;
 mod real_reads;
 mod split;
 mod world;

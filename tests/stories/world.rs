@@ -71,6 +71,24 @@ impl World {
         }
     }
 
+    /// Waits until a daemon has ended by itself; its exit code.
+    pub async fn until_ended(&mut self, role: Role) -> Option<i32> {
+        let at = self.daemons.iter().position(|(r, _)| *r == role).unwrap();
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.daemons[at].1.ended() {
+                drop(self.daemons.remove(at));
+                return status.code();
+            }
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "{role} runs on\n{}",
+                tail(&self.stderr(role))
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     pub fn stderr(&self, role: Role) -> String {
         std::fs::read_to_string(self.site.dir.join("conf").join(format!("{role}.stderr"))).unwrap_or_default()
     }

@@ -58,8 +58,9 @@ async fn what_was_answered_is_there_after_reopening() {
     let view = journal.view();
     assert_eq!(view.packages().count(), 300);
     let inbox = view.inbox(&[State::Packed], clock::now());
-    let priorities: Vec<Priority> = inbox.iter().map(|r| r.priority).collect();
-    assert!(priorities.is_sorted_by(|a, b| a >= b), "the most urgent come first");
+    assert!(inbox.is_sorted_by_key(|r| r.first_seen), "those that came first come first");
+    let urgent = inbox.iter().filter(|r| r.priority == Priority::Urgent).count();
+    assert_eq!((urgent, view.under_way()), (100, 300), "found by state, with what is known of them");
     assert_eq!(inbox.iter().map(|r| r.facts.bytes.unwrap()).sum::<u64>(), 299 * 300 / 2);
 }
 

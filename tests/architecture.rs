@@ -86,6 +86,37 @@ fn dependencies_point_one_way() {
     }
 }
 
+/// What the actors change on a disk they change through `fs`, which asks the lease first.
+#[test]
+fn nobody_changes_a_file_without_a_permit() {
+    let banned = [
+        "std::fs::hard_link",
+        "std::fs::remove_file",
+        "std::fs::set_permissions",
+        "std::fs::create_dir",
+        "std::fs::copy",
+        "File::create",
+        "OpenOptions",
+        "File::options",
+        ".set_len(",
+    ];
+    for room in ["nsc", "tsd", "store", "clarity"] {
+        for (path, text) in sources(room) {
+            let program = text.split("#[cfg(test)]").next().unwrap_or_default();
+            for (n, line) in code(program).enumerate() {
+                for word in banned {
+                    assert!(
+                        !line.contains(word),
+                        "src/{}:{}: {word} asks no lease; use crate::fs",
+                        path.display(),
+                        n + 1
+                    );
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn only_role_rs_knows_who_feeds_whom() {
     for (path, text) in sources("nsc").into_iter().chain(sources("tsd")) {

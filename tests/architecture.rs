@@ -17,7 +17,7 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn dependencies_point_one_way() {
-    let rules: [(&str, &[&str]); 8] = [
+    let rules: [(&str, &[&str]); 9] = [
         (
             "package",
             &[
@@ -52,6 +52,21 @@ fn dependencies_point_one_way() {
                 "crate::store",
                 "crate::clarity",
                 "crate::supervisor",
+                "crate::conf",
+            ],
+        ),
+        (
+            "lease",
+            &[
+                "actix",
+                "crate::fs",
+                "crate::package",
+                "crate::journal",
+                "crate::store",
+                "crate::clarity",
+                "crate::supervisor",
+                "crate::nsc",
+                "crate::tsd",
                 "crate::conf",
             ],
         ),

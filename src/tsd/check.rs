@@ -195,6 +195,7 @@ pub struct InPlace {
 impl Verified {
     /// Renames it to its destination; whatever exists there is not touched.
     pub fn put_in_place(self, destination: &Path) -> Result<InPlace, Fault> {
+        fail::fail_point!("put-in-place");
         match fs::publish(&self.dir, destination) {
             Err(e) if e.source.kind() == ErrorKind::AlreadyExists => {
                 Err(wrong(Reason::DestinationExists, format!("{} exists", destination.display())))
@@ -219,6 +220,7 @@ impl InPlace {
             return Ok(());
         }
         let ready = self.dir.join(READY);
+        fail::fail_point!("hand-over");
         let file = fs::open(&ready, Mode::Append)?;
         set_mode(&ready, place.file_mode)?;
         file.sync_all().map_err(FsError::at("fsync", &ready))?;

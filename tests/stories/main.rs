@@ -12,4 +12,5 @@ mod kill_minus_nine;
 mod panics;
 mod real_reads;
 mod split;
+mod two_hosts;
 mod world;

@@ -11,7 +11,7 @@ use crate::chain;
 use crate::clock;
 use crate::conf::Conf;
 use crate::journal::{Event, Holder, Journal, JournalError, Owner, OwnerError};
-use crate::lease::{self, Lease};
+use crate::lease::{self, Fenced, Lease};
 use crate::role::{self, Assembly};
 use crate::snapshot::Snapshot;
 use crate::supervisor::{Shutdown, Status, Supervisor, install_panic_hook, runtime};
@@ -84,11 +84,15 @@ fn start(conf: &Conf, args: &RunArgs) -> Result<(), Exit> {
 /// Once the lease is over the process must go, also if the disk has taken its main thread with it.
 fn end_for_certain(lease: Lease) -> Result<(), Exit> {
     let wait = move || {
-        while lease.over().is_none() {
-            std::thread::sleep(Duration::from_secs(1));
-        }
+        let why = loop {
+            match lease.over() {
+                None => std::thread::sleep(Duration::from_secs(1)),
+                Some(Fenced::Released) => return, // the end is in order
+                Some(why) => break why,
+            }
+        };
         std::thread::sleep(LAST_WORDS);
-        tracing::error!("the process does not come to its end by itself and is ended");
+        tracing::error!(%why, "the process does not come to its end by itself and is ended");
         std::process::exit(75);
     };
     let spawned = std::thread::Builder::new().name("last".into()).spawn(wait);

@@ -50,7 +50,7 @@ pub struct Conf {
     pub host: Name,
     /// Journal, upload progress, status.
     pub state_dir: PathBuf,
-    /// How long this process may work without having renewed its ownership of the state directory.
+    /// How long a process may work without having renewed its ownership of the state directory.
     pub lease: Duration,
     /// Logging.
     pub log: LogConf,

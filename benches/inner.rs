@@ -39,7 +39,8 @@ fn id(n: usize) -> PackageId {
 fn journal(c: &mut Criterion) {
     let dir = tempfile::tempdir().expect("a scratch directory");
     let me = Holder { host: "h".into(), pid: 1, boot: "b".into(), role: "nsc".into(), since: clock::now() };
-    let owner = Owner::acquire(dir.path(), &me, false).expect("nobody else is here");
+    let owner = Owner::acquire(dir.path(), &me, std::time::Duration::from_secs(30), false)
+        .expect("nobody else is here");
     let journal = Journal::open(dir.path(), &owner).expect("an empty journal opens");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let mut group = c.benchmark_group("journal");

@@ -2,7 +2,8 @@
 //!
 //! A failure is sorted where it is born: an outage (the same for every package) makes the actor wait; a blame with a
 //! [`Reason`] stops the package at once because trying again cannot help; a blame without one is counted, retried with
-//! back-off, and stops the package when it has happened too often. Only the journal's own failure is fatal.
+//! back-off, and stops the package when it has happened too often. Only the journal's own failure is fatal, and a
+//! lease that is over.
 use std::fmt;
 use std::sync::Arc;
 
@@ -70,7 +71,11 @@ impl From<Arc<JournalError>> for Failure {
 
 impl From<FsError> for Failure {
     fn from(error: FsError) -> Self {
-        if error.is_outage() { Self::Outage(chain(&error)) } else { Blame::again(chain(&error)) }
+        match &error {
+            e if e.fenced().is_some() => Self::Fatal(chain(&error)),
+            e if e.is_outage() => Self::Outage(chain(&error)),
+            _ => Blame::again(chain(&error)),
+        }
     }
 }
 
@@ -83,6 +88,7 @@ impl From<PoolError> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match &error {
+            e if e.is_fenced() => Self::Fatal(chain(&error)),
             e if e.is_outage() => Self::Outage(chain(&error)),
             StoreError::Changed(_) => Blame::stop(Reason::SourceChanged, chain(&error)),
             _ => Blame::again(chain(&error)),

@@ -2,6 +2,8 @@
 //!
 //! `write_durably` = temporary file, write, fsync, rename, fsync of the directory. `publish` = rename that never
 //! replaces anything, then fsync of both directories. Elsewhere `std::fs::write` and `rename` are refused by clippy.
+//! Everything here that changes something asks the lease of this process first ([`permitted`]), so nobody can forget it; the
+//! actors change files through this module alone, which a test keeps so.
 //! A failed fsync is never repeated: the kernel may have dropped the page, so a second success would prove nothing.
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -10,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags};
 use rustix::io::Errno;
+
+use crate::lease::{self, Fenced};
 
 /// What went wrong with which file; the text names both.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +33,11 @@ impl FsError {
     pub fn at(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self { what, path, source }
+    }
+
+    /// Why this process must not write any more, if that is what went wrong.
+    pub fn fenced(&self) -> Option<&Fenced> {
+        lease::cause(&self.source)
     }
 
     /// True when the disk or its file system is at fault rather than this one file: work waits until it is mended.
@@ -51,6 +60,11 @@ pub fn is_outage(error: &io::Error) -> bool {
     code.is_some_and(|code| SICK.iter().any(|sick| sick.raw_os_error() == code))
 }
 
+/// A permit for one change that follows at once; an error if another may have taken over.
+pub fn permitted(what: &'static str, path: &Path) -> Result<(), FsError> {
+    lease::check().map_err(|fenced| FsError::at(what, path)(io::Error::other(fenced)))
+}
+
 /// Makes the entries of a directory (creations, renames) survive a power cut.
 pub fn sync_dir(dir: &Path) -> Result<(), FsError> {
     let handle = File::open(dir).map_err(FsError::at("open the directory", dir))?;
@@ -65,6 +79,7 @@ pub fn create_dir(dir: &Path) -> Result<(), FsError> {
     if let Some(parent) = dir.parent().filter(|p| !p.as_os_str().is_empty()) {
         create_dir(parent)?;
     }
+    permitted("create the directory", dir)?;
     match fs::create_dir(dir) {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
         done => done.map_err(FsError::at("create the directory", dir)),
@@ -82,6 +97,7 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
 /// package, where it would be taken for payload.
 pub fn write_durably_via(scratch: &Path, path: &Path, bytes: &[u8]) -> Result<(), FsError> {
     let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    permitted("write", path)?;
     let mut file = tempfile::Builder::new()
         .prefix(".tmp-")
         .permissions(fs::Permissions::from_mode(0o640))
@@ -89,6 +105,7 @@ pub fn write_durably_via(scratch: &Path, path: &Path, bytes: &[u8]) -> Result<()
         .map_err(FsError::at("create a temporary file in", scratch))?;
     file.write_all(bytes).map_err(FsError::at("write", path))?;
     file.as_file().sync_all().map_err(FsError::at("fsync", path))?;
+    permitted("replace", path)?;
     drop(file.persist(path).map_err(|e| FsError::at("replace", path)(e.error))?);
     sync_dir(dir)
 }
@@ -96,6 +113,7 @@ pub fn write_durably_via(scratch: &Path, path: &Path, bytes: &[u8]) -> Result<()
 /// Replaces a small file at once but not durably: for what is written every second and worthless after a power cut.
 pub fn write_volatile(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
     let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    permitted("write", path)?;
     let mut builder = tempfile::Builder::new();
     let file = builder.prefix(".tmp-").permissions(fs::Permissions::from_mode(0o640)).tempfile_in(dir);
     let mut file = file.map_err(FsError::at("create a temporary file in", dir))?;
@@ -106,6 +124,7 @@ pub fn write_volatile(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
 
 /// Renames without ever replacing: an existing `to` is an `AlreadyExists` error and stays untouched.
 pub fn publish(from: &Path, to: &Path) -> Result<(), FsError> {
+    permitted("rename into place", to)?;
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Ok(()) => {}
         // Some network file systems do not know the flag. One writer per tree makes the check before it sound.
@@ -126,10 +145,52 @@ pub fn publish(from: &Path, to: &Path) -> Result<(), FsError> {
 /// Removes a scratch directory of ours (half-built or half-copied work); a missing one is fine.
 #[allow(clippy::disallowed_methods)] // the one caller; names make plain that only scratch is meant
 pub fn discard_scratch(dir: &Path) -> Result<(), FsError> {
+    permitted("remove the scratch directory", dir)?;
     match fs::remove_dir_all(dir) {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
         done => done.map_err(FsError::at("remove the scratch directory", dir)),
     }
+}
+
+/// Removes one file of ours that has done its duty.
+pub fn remove_file(path: &Path) -> Result<(), FsError> {
+    permitted("remove", path)?;
+    fs::remove_file(path).map_err(FsError::at("remove", path))
+}
+
+/// How [`open`] finds or makes its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// There must be none.
+    New,
+    /// Empty, whatever there was.
+    Emptied,
+    /// What there is stays, and what is written follows it.
+    Append,
+}
+
+/// Opens a file for writing. Long writing asks for permits of its own on the way.
+pub fn open(path: &Path, mode: Mode) -> Result<File, FsError> {
+    permitted("open for writing", path)?;
+    let mut options = File::options();
+    let options = match mode {
+        Mode::New => options.write(true).create_new(true),
+        Mode::Emptied => options.write(true).create(true).truncate(true),
+        Mode::Append => options.append(true).create(true),
+    };
+    options.open(path).map_err(FsError::at("open for writing", path))
+}
+
+/// A second name for a file, on the same file system.
+pub fn hard_link(from: &Path, to: &Path) -> Result<(), FsError> {
+    permitted("link", to)?;
+    fs::hard_link(from, to).map_err(FsError::at("link into the package", from))
+}
+
+/// Sets permission bits.
+pub fn set_mode(path: &Path, mode: u32) -> Result<(), FsError> {
+    permitted("set the mode of", path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(FsError::at("set the mode of", path))
 }
 
 /// All regular files below `dir`, sorted, relative. A link or special file is refused: a package holds plain files.

@@ -29,6 +29,7 @@ pub mod conf;
 pub mod demo;
 pub mod fs;
 pub mod journal;
+pub mod lease;
 pub mod log;
 pub mod notices;
 pub mod nsc;

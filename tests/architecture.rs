@@ -17,7 +17,7 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn dependencies_point_one_way() {
-    let rules: [(&str, &[&str]); 8] = [
+    let rules: [(&str, &[&str]); 9] = [
         (
             "package",
             &[
@@ -55,6 +55,21 @@ fn dependencies_point_one_way() {
                 "crate::conf",
             ],
         ),
+        (
+            "lease",
+            &[
+                "actix",
+                "crate::fs",
+                "crate::package",
+                "crate::journal",
+                "crate::store",
+                "crate::clarity",
+                "crate::supervisor",
+                "crate::nsc",
+                "crate::tsd",
+                "crate::conf",
+            ],
+        ),
         ("store", &["actix", "crate::nsc", "crate::tsd", "crate::journal", "crate::clarity"]),
         (
             "clarity",
@@ -80,6 +95,37 @@ fn dependencies_point_one_way() {
             for (n, line) in code(&text).enumerate() {
                 for word in banned {
                     assert!(!line.contains(word), "src/{}:{} may not know {word}", path.display(), n + 1);
+                }
+            }
+        }
+    }
+}
+
+/// What the actors change on a disk they change through `fs`, which asks the lease first.
+#[test]
+fn nobody_changes_a_file_without_a_permit() {
+    let banned = [
+        "std::fs::hard_link",
+        "std::fs::remove_file",
+        "std::fs::set_permissions",
+        "std::fs::create_dir",
+        "std::fs::copy",
+        "File::create",
+        "OpenOptions",
+        "File::options",
+        ".set_len(",
+    ];
+    for room in ["nsc", "tsd", "store", "clarity"] {
+        for (path, text) in sources(room) {
+            let program = text.split("#[cfg(test)]").next().unwrap_or_default();
+            for (n, line) in code(program).enumerate() {
+                for word in banned {
+                    assert!(
+                        !line.contains(word),
+                        "src/{}:{}: {word} asks no lease; use crate::fs",
+                        path.display(),
+                        n + 1
+                    );
                 }
             }
         }

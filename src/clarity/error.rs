@@ -5,6 +5,7 @@
 //! the request by method and path; they hold neither the password nor the query.
 use super::fault::Fault;
 use super::ids::LimsId;
+use crate::lease::Fenced;
 
 /// Something did not work with the LIMS.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +80,14 @@ pub enum Error {
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+    /// Another may have taken over, so nothing is changed.
+    #[error("{doing} was not sent to the LIMS: {fenced}")]
+    Fenced {
+        /// Method and path.
+        doing: String,
+        /// Why.
+        fenced: Fenced,
+    },
     /// A step does not go on.
     #[error(
         "step {step} stays in {state}: {why}; open it in the LIMS, clear what holds it, then let it be tried again"
@@ -110,6 +119,8 @@ pub enum Class {
     Config,
     /// Somebody in the laboratory, in the LIMS.
     Stuck,
+    /// This process: it must end.
+    Fenced,
 }
 
 impl Error {
@@ -123,6 +134,7 @@ impl Error {
             Self::NotFound { .. } => Class::NotFound,
             Self::Config { .. } => Class::Config,
             Self::Stuck { .. } => Class::Stuck,
+            Self::Fenced { .. } => Class::Fenced,
         }
     }
 

@@ -3,14 +3,16 @@
 //! - Requests go to the configured host and nowhere else: a URI out of an answer is used for its path only.
 //! - [`Wire::read`] and [`Wire::ask`] only read and are repeated, with a growing, random pause, up to the configured
 //!   number of times. [`Wire::act`] is sent **once**; what is not a clear answer is [`Error::Unclear`].
+//! - What changes something needs a permit of the lease.
 //! - Worst case for a read: attempts × (deadline + 10 s).
 use super::connect::Settings;
 use super::error::Error;
 use super::fault::Fault;
 use super::judge::{Question, Raw, judge};
 use super::tree::Element;
+use crate::lease::{self, Guarded};
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Method, Url};
+use reqwest::{Body, Method, Url};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -138,7 +140,10 @@ impl Wire {
         changes: bool,
     ) -> Result<Result<Option<Element>, Fault>, Error> {
         let name = doing.to_owned();
-        match self.trip(method, url, body).await {
+        if changes {
+            lease::check().map_err(|fenced| Error::Fenced { doing: name.clone(), fenced })?;
+        }
+        match self.trip(method, url, body, changes).await {
             Ok(raw) => judge(Question { doing, changes, user: &self.user }, &raw),
             Err(Trip::NotSent(e)) if is_about_certificates(&e) => Err(Error::Config {
                 why: "the certificate of the LIMS is not trusted; check the host name in the configuration, the \
@@ -167,9 +172,18 @@ impl Wire {
         }
     }
 
-    async fn trip(&self, method: &Method, url: &Url, body: Option<Vec<u8>>) -> Result<Raw, Trip> {
+    async fn trip(
+        &self,
+        method: &Method,
+        url: &Url,
+        body: Option<Vec<u8>>,
+        changes: bool,
+    ) -> Result<Raw, Trip> {
         let mut request = self.http.request(method.clone(), url.clone());
         if let Some(body) = body {
+            // Connecting may have taken long, so what changes something is guarded to its last byte.
+            let guarded = |body: Vec<u8>| Body::wrap(Guarded::new(Body::from(body)));
+            let body = if changes { guarded(body) } else { body.into() };
             request = request.header(CONTENT_TYPE, "application/xml").body(body);
         }
         let sent = request.send().await.map_err(reqwest::Error::without_url);

@@ -11,9 +11,13 @@ use crate::chain;
 use crate::clock;
 use crate::conf::Conf;
 use crate::journal::{Event, Holder, Journal, JournalError, Owner, OwnerError};
+use crate::lease::{self, Fenced, Lease};
 use crate::role::{self, Assembly};
 use crate::snapshot::Snapshot;
 use crate::supervisor::{Dice, Shutdown, Status, Strategy, Supervisor, install_panic_hook, runtime};
+
+/// After the end of the lease, for the end in order.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// Options of `run`.
 #[derive(Args, Debug, Clone)]
@@ -23,7 +27,7 @@ pub struct RunArgs {
     /// Run only these actors of the role, such as poller,packager
     #[arg(long, value_delimiter = ',', value_name = "ACTORS")]
     only: Vec<String>,
-    /// Take a state directory that another host left owned; only when nothing runs there any more
+    /// Take a state directory that another host left owned; watches first that it is not renewed there any more
     #[arg(long)]
     take_over: bool,
     /// Stop when stdin ends: for a parent that must not leave us behind
@@ -45,20 +49,14 @@ pub fn run(args: &RunArgs) -> Result<(), Exit> {
 }
 
 fn start(conf: &Conf, args: &RunArgs) -> Result<(), Exit> {
-    let me = Holder {
-        host: conf.host.to_string(),
-        pid: std::process::id(),
-        boot: std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-            .unwrap_or_default()
-            .trim()
-            .to_owned(),
-        role: conf.role.to_string(),
-        since: clock::now(),
-    };
-    let owner = Owner::acquire(&conf.state_dir, &me, args.take_over).map_err(|e| match e {
-        OwnerError::Foreign { .. } => Exit::config(chain(&e)),
+    let me = Holder::this(conf.host.to_string(), conf.role.to_string());
+    let owner = Owner::acquire(&conf.state_dir, &me, conf.lease, args.take_over).map_err(|e| match e {
+        OwnerError::Foreign { .. } | OwnerError::Alive { .. } => Exit::config(chain(&e)),
         _ => Exit::temporary(chain(&e)),
     })?;
+    let lease = owner.lease().clone();
+    lease::govern(lease.clone());
+    end_for_certain(lease.clone())?;
     let journal = Journal::open(&conf.state_dir, &owner).map_err(|e| match e {
         JournalError::Damaged { .. } | JournalError::Version { .. } => Exit::config(chain(&e)),
         _ => Exit::temporary(chain(&e)),
@@ -68,7 +66,11 @@ fn start(conf: &Conf, args: &RunArgs) -> Result<(), Exit> {
     let live = async {
         let begin = Event::Started { role, host, pid: me.pid, version: version.to_owned() };
         journal.record(begin).await.map_err(|e| Exit::temporary(chain(&*e)))?;
-        let verdict = supervise(conf, &journal, assembly, args.until_eof).await;
+        let verdict = tokio::select! {
+            verdict = supervise(conf, &journal, assembly, args.until_eof) => verdict,
+            // Nothing is drained: what is in flight has no permits any more.
+            fenced = lease.run_out() => return Err(Exit::temporary(fenced)),
+        };
         let exit = verdict.as_ref().err().map_or(0, |_| 75);
         let why = verdict.clone().err().unwrap_or_else(|| "stopped in order".into());
         if let Err(e) = journal.record(Event::Stopped { exit, why: why.clone() }).await {
@@ -77,6 +79,24 @@ fn start(conf: &Conf, args: &RunArgs) -> Result<(), Exit> {
         verdict.map_err(Exit::temporary)
     };
     actix_rt::System::with_tokio_rt(runtime).block_on(live)
+}
+
+/// Once the lease is over the process must go, also if the disk has taken its main thread with it.
+fn end_for_certain(lease: Lease) -> Result<(), Exit> {
+    let wait = move || {
+        let why = loop {
+            match lease.over() {
+                None => std::thread::sleep(Duration::from_secs(1)),
+                Some(Fenced::Released) => return, // the end is in order
+                Some(why) => break why,
+            }
+        };
+        std::thread::sleep(LAST_WORDS);
+        tracing::error!(%why, "the process does not come to its end by itself and is ended");
+        std::process::exit(75);
+    };
+    let spawned = std::thread::Builder::new().name("last".into()).spawn(wait);
+    spawned.map(drop).map_err(|e| Exit::temporary(format!("could not start a thread: {e}")))
 }
 
 async fn supervise(

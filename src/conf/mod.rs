@@ -6,6 +6,7 @@ mod types;
 use std::path::Path;
 
 use crate::chain;
+use crate::lease;
 use crate::secret::Secret;
 
 use reader::Reader;
@@ -37,6 +38,13 @@ impl Conf {
         }
         let host = r.optional("host", "a host name").or_else(|| read::system_host().parse().ok());
         let state_dir = r.path("state.dir");
+        let lease = r.duration("state.lease");
+        if !(lease::SHORTEST..=lease::LONGEST).contains(&lease) {
+            r.complain(
+                "state.lease",
+                format!("{lease:?} is not between {:?} and {:?}", lease::SHORTEST, lease::LONGEST),
+            );
+        }
         let log = LogConf {
             dir: r.path("log.dir"),
             level: r.get("log.level", "a level").unwrap_or_default(),
@@ -65,6 +73,7 @@ impl Conf {
                 role: role?,
                 host: host?,
                 state_dir,
+                lease,
                 log,
                 supervisor: supervisor?,
                 work: work?,

@@ -95,6 +95,16 @@ fn an_impossible_back_off_is_refused() {
 }
 
 #[test]
+fn a_lease_that_a_busy_disk_would_end_is_refused() {
+    let conf = load(&shipped("nsc.toml"), &[]).unwrap();
+    assert_eq!(conf.lease, std::time::Duration::from_secs(30));
+    for odd in ["1 s", "1 h"] {
+        let said = load(&shipped("nsc.toml"), &[("TSD_IMPORT__STATE__LEASE", odd)]).unwrap_err().to_string();
+        assert!(said.contains("state.lease: ") && said.contains("is not between 2s and 600s"), "{said}");
+    }
+}
+
+#[test]
 fn missing_secret_files_are_named_with_their_key() {
     let said = load(&shipped("nsc.toml"), &[]).unwrap().check_files().unwrap_err().to_string();
     for key in ["store.secret_key_file", "store.header_files.token", "lims.password_file", "delivery.root"] {

@@ -50,6 +50,8 @@ pub struct Conf {
     pub host: Name,
     /// Journal, upload progress, status.
     pub state_dir: PathBuf,
+    /// How long a process may work without having renewed its ownership of the state directory.
+    pub lease: Duration,
     /// Logging.
     pub log: LogConf,
     /// The supervisor.

@@ -6,7 +6,7 @@
 //! again would only hide that.
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -54,6 +54,20 @@ pub enum JournalError {
     /// An earlier write failed, so nothing more is written.
     #[error("the journal stopped after an earlier failure ({0}); the process must end and be started again")]
     Broken(String),
+    /// Somebody else writes here, so nothing that was read can be trusted to be the present.
+    #[error(
+        "{path} was changed by somebody else while this process owned it ({how}). Nothing more is written; copy the state \
+         directory away and find out who writes to it"
+    )]
+    Foreign {
+        /// The journal.
+        path: PathBuf,
+        /// What shows it.
+        how: String,
+    },
+    /// The lease of this process is over.
+    #[error(transparent)]
+    Fenced(#[from] crate::lease::Fenced),
     /// A move that the table of states does not know.
     #[error("{package} may not go from {from} to {to}: a fault of the program, please report it")]
     Illegal {
@@ -163,6 +177,8 @@ pub struct Appender {
     path: PathBuf,
     file: File,
     tail: Tail,
+    /// Bytes that we know of.
+    length: u64,
     broken: Option<String>,
 }
 
@@ -184,13 +200,28 @@ impl Appender {
         }
         file.sync_all().map_err(FsError::at("fsync", &path))?;
         fs::sync_dir(dir)?;
-        Ok(Self { path, file, tail, broken: None })
+        Ok(Self { path, file, tail, length: report.whole, broken: None })
+    }
+
+    /// Only we write here: the file ends where we left it, and it still has its name.
+    fn is_as_we_left_it(&self) -> Result<(), JournalError> {
+        let now = self.file.metadata().map_err(FsError::at("look at", &self.path))?;
+        let how = match (now.len() == self.length, now.nlink()) {
+            (true, 1..) => return Ok(()),
+            (true, 0) => "it was replaced or removed".to_owned(),
+            (false, _) => format!("it has {} bytes, we left it with {}", now.len(), self.length),
+        };
+        Err(JournalError::Foreign { path: self.path.clone(), how })
     }
 
     /// Appends events as lines, fsyncs once, and only then hands the lines out: an event counts when it is on the disk.
     pub fn append(&mut self, events: Vec<(Timestamp, Event)>) -> Result<Vec<Line>, JournalError> {
         if let Some(why) = &self.broken {
             return Err(JournalError::Broken(why.clone()));
+        }
+        if let Err(e) = self.is_as_we_left_it() {
+            self.broken = Some(e.to_string());
+            return Err(e);
         }
         let (mut lines, mut bytes, mut tail) =
             (Vec::with_capacity(events.len()), Vec::new(), self.tail.clone());
@@ -207,9 +238,26 @@ impl Appender {
             self.broken = Some(e.to_string());
             return Err(FsError::at("write to the journal", &self.path)(e).into());
         }
-        self.tail = tail;
+        (self.tail, self.length) = (tail, self.length + bytes.len() as u64);
         Ok(lines)
     }
+}
+
+/// Gives the journal's content to a new file under its name. A holder that was taken over from may still have the old one
+/// open; what it still writes there then reaches nobody.
+pub fn into_new_file(dir: &Path) -> Result<(), JournalError> {
+    let path = dir.join(FILE);
+    let mut old = match File::open(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        old => old.map_err(FsError::at("open the journal", &path))?,
+    };
+    let mut builder = tempfile::Builder::new();
+    let new = builder.prefix(".tmp-").permissions(std::fs::Permissions::from_mode(0o640)).tempfile_in(dir);
+    let mut new = new.map_err(FsError::at("create a temporary file in", dir))?;
+    let _bytes = std::io::copy(&mut old, &mut new).map_err(FsError::at("copy the journal in", dir))?;
+    new.as_file().sync_all().map_err(FsError::at("fsync the copy of", &path))?;
+    drop(new.persist(&path).map_err(|e| FsError::at("replace", &path)(e.error))?);
+    Ok(fs::sync_dir(dir)?)
 }
 
 fn keep_torn(path: &Path, whole: u64) -> Result<(), JournalError> {
@@ -303,7 +351,36 @@ mod tests {
         let dir = journal(1);
         let mut a = Appender::open(dir.path(), |_| {}).unwrap();
         a.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        a.length = 0; // as the device says
         assert!(matches!(a.append(vec![event(1)]), Err(JournalError::Fs(_))));
         assert!(matches!(a.append(vec![event(2)]), Err(JournalError::Broken(_))));
+    }
+
+    #[test]
+    fn what_somebody_else_wrote_breaks_the_appender_before_it_adds_to_it() {
+        let dir = journal(1);
+        let path = dir.path().join(FILE);
+        let mut a = Appender::open(dir.path(), |_| {}).unwrap();
+        let mut b = Appender::open(dir.path(), |_| {}).unwrap();
+        b.append(vec![event(2)]).unwrap();
+        let now = std::fs::read(&path).unwrap();
+        let refused = a.append(vec![event(3)]).unwrap_err();
+        assert!(refused.to_string().contains("was changed by somebody else"), "{refused}");
+        assert!(matches!(a.append(vec![event(3)]), Err(JournalError::Broken(_))));
+        assert_eq!(std::fs::read(&path).unwrap(), now);
+    }
+
+    #[test]
+    fn what_the_one_before_still_writes_after_a_take_over_reaches_nobody() {
+        let dir = journal(2);
+        let mut a = Appender::open(dir.path(), |_| {}).unwrap();
+        into_new_file(dir.path()).unwrap();
+        a.file.write_all(b"stopped between the permit and the write").unwrap();
+        assert_eq!(reopen(dir.path()).unwrap(), [1, 2]);
+        a.length = a.file.metadata().unwrap().len();
+        let refused = a.append(vec![event(3)]).unwrap_err();
+        assert!(refused.to_string().contains("it was replaced or removed"), "{refused}");
+        let mut b = Appender::open(dir.path(), |_| {}).unwrap();
+        assert_eq!(b.append(vec![event(3)]).unwrap()[0].seq, 3);
     }
 }

@@ -7,6 +7,7 @@
 //!   faster and there is nothing to do.
 //! - An event counts only when its line is on the disk; readers never see a state that a power cut could take back.
 //! - All writing is done by one thread that gathers what arrives while it waits for the disk: many actors, one fsync.
+//! - Every batch needs a permit of the owner's lease; without one nothing is written any more.
 //! - A failed write or fsync breaks the journal for good. Every caller then gets an error and the process ends with 75.
 //! - Any process may read the file at any time ([`read`]); nobody but the owner writes. Why not a database: the state
 //!   directory may lie on a network file system, where those either fail or can be destroyed by a second reader.
@@ -31,6 +32,7 @@ pub use fold::{Fold, OrderRow, Row, SentChain};
 pub use owner::{Holder, Owner, OwnerError};
 
 use crate::clock;
+use crate::lease::Lease;
 use crate::package::{Order, PackageId, State};
 
 /// Events waiting for the disk; more callers than this wait their turn.
@@ -61,14 +63,17 @@ pub struct Journal {
 
 impl Journal {
     /// Opens the journal of a state directory that the caller owns, and starts the writing thread.
-    pub fn open(dir: &Path, _proof: &Owner) -> Result<Self, JournalError> {
-        let mut fold = Fold::default();
+    pub fn open(dir: &Path, owner: &Owner) -> Result<Self, JournalError> {
+        if owner.took_over() {
+            file::into_new_file(dir)?;
+        }
+        let (mut fold, lease) = (Fold::default(), owner.lease().clone());
         let appender = Appender::open(dir, |line| fold.apply(&line))?;
         let fold = Arc::new(RwLock::new(fold));
         let (commands, inbox) = bounded(QUEUE);
         let shared = fold.clone();
         let thread = std::thread::Builder::new().name("journal".into());
-        let spawned = thread.spawn(move || write_on(appender, &inbox, &shared));
+        let spawned = thread.spawn(move || write_on(appender, &lease, &inbox, &shared));
         drop(spawned.map_err(crate::fs::FsError::at("start the thread of", dir))?);
         Ok(Self { fold, commands })
     }
@@ -138,7 +143,7 @@ impl Journal {
 }
 
 /// The writing thread: gathers commands, decides compare-and-set, writes, fsyncs, publishes, answers.
-fn write_on(mut appender: Appender, inbox: &Receiver<Command>, fold: &RwLock<Fold>) {
+fn write_on(mut appender: Appender, lease: &Lease, inbox: &Receiver<Command>, fold: &RwLock<Fold>) {
     while let Ok(first) = inbox.recv() {
         let batch: Vec<Command> = std::iter::once(first).chain(inbox.try_iter().take(QUEUE)).collect();
         let now = clock::now();
@@ -158,7 +163,11 @@ fn write_on(mut appender: Appender, inbox: &Receiver<Command>, fold: &RwLock<Fol
         if events.is_empty() {
             continue;
         }
-        let done = appender.append(events).map_err(Arc::new);
+        // Asked before, so that nothing is written without a permit; and after, because what was written while the process
+        // was suspended may have gone into a file that is not the journal any more.
+        let done = lease.check().map_err(JournalError::from);
+        let done = done.and_then(|()| appender.append(events));
+        let done = done.and_then(|lines| Ok(lease.check().map(|()| lines)?)).map_err(Arc::new);
         if let Ok(lines) = &done {
             let mut fold = fold.write().unwrap_or_else(std::sync::PoisonError::into_inner);
             lines.iter().for_each(|line| fold.apply(line));

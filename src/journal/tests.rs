@@ -2,11 +2,11 @@ use super::*;
 use crate::package::Priority;
 
 fn me() -> Holder {
-    Holder { host: "h".into(), pid: 1, boot: "b".into(), role: "nsc".into(), since: clock::now() }
+    Holder::this("h".into(), "nsc".into())
 }
 
 fn open(dir: &Path) -> (Journal, Owner) {
-    let owner = Owner::acquire(dir, &me(), false).unwrap();
+    let owner = Owner::acquire(dir, &me(), std::time::Duration::from_secs(30), false).unwrap();
     (Journal::open(dir, &owner).unwrap(), owner)
 }
 
@@ -122,4 +122,17 @@ async fn two_orders_never_share_an_artifact_or_a_package() {
     assert_eq!(taken, [true, false, false, false], "decided where it is written, also within one batch");
     assert!(!journal.order(order("2-9", &[1])).await.unwrap());
     assert!(journal.order(order("2-9", &[9])).await.unwrap());
+}
+
+#[tokio::test]
+async fn without_a_lease_nothing_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, owner) = open(dir.path());
+    journal.step(&id(1), None, State::Seen, "t", Facts::default()).await.unwrap();
+    let before = std::fs::read(dir.path().join(FILE)).unwrap();
+    owner.lease().release().unwrap();
+    let refused = journal.step(&id(2), None, State::Seen, "t", Facts::default()).await.unwrap_err();
+    assert!(matches!(*refused, JournalError::Fenced(_)), "{refused}");
+    assert!(journal.view().package(&id(2)).is_none());
+    assert_eq!(std::fs::read(dir.path().join(FILE)).unwrap(), before);
 }

@@ -45,6 +45,7 @@ pub enum Found {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error.class() {
+            Class::Fenced => Self::Fatal(chain(&error)),
             Class::Outage | Class::Config | Class::Unclear => Self::Outage(chain(&error)),
             Class::Refused | Class::NotFound | Class::Stuck | Class::Malformed => Blame::again(chain(&error)),
         }

@@ -3,14 +3,14 @@
 //! One JSON line per acknowledged file, fsynced, with the file's fingerprint at that time. A line counts only while size,
 //! modification time and inode are unchanged; otherwise the file is sent anew. A torn line is simply not counted.
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fs::{self, Fingerprint, FsError};
+use crate::fs::{self, Fingerprint, FsError, Mode};
 use crate::package::{Digests, PackageId, RelPath};
 
 #[derive(Serialize, Deserialize)]
@@ -39,8 +39,7 @@ impl Ledger {
         };
         let entries = text.lines().filter_map(|line| serde_json::from_str::<Entry>(line).ok());
         let sent = entries.map(|e| (e.file, (e.source, e.digests))).collect();
-        let file =
-            OpenOptions::new().create(true).append(true).open(&path).map_err(FsError::at("open", &path))?;
+        let file = fs::open(&path, Mode::Append)?;
         let ledger = Self { path, file: Mutex::new(file), sent };
         if !text.is_empty() && !text.ends_with('\n') {
             ledger.write(b"\n")?; // ends a torn line, so that the next one is whole
@@ -62,13 +61,14 @@ impl Ledger {
     }
 
     fn write(&self, bytes: &[u8]) -> Result<(), FsError> {
+        fs::permitted("write", &self.path)?;
         let mut file = self.file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         file.write_all(bytes).and_then(|()| file.sync_data()).map_err(FsError::at("write", &self.path))
     }
 
     /// Everything is committed; the file has done its duty.
     pub fn close(self) -> Result<(), FsError> {
-        std::fs::remove_file(&self.path).map_err(FsError::at("remove", &self.path))
+        fs::remove_file(&self.path)
     }
 }
 

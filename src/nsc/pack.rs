@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::tree::Tree;
 use crate::blame::{Blame, Failure};
-use crate::fs::{self, Fingerprint, FsError};
+use crate::fs::{self, Fingerprint, FsError, Mode};
 use crate::package::{Content, Draft, Fastq, Reason};
 use crate::supervisor::meter::Meter;
 
@@ -60,9 +60,9 @@ fn pretty(doc: &impl serde::Serialize) -> String {
 
 /// One delivered file into the package. A copy only where the file systems differ, and then it is said.
 fn link(file: &Fastq, to: &Path, meter: &Meter) -> Result<(), Failure> {
-    match std::fs::hard_link(&file.from, to) {
+    match fs::hard_link(&file.from, to) {
         Ok(()) => {}
-        Err(e) if e.kind() == ErrorKind::NotFound => {
+        Err(e) if e.source.kind() == ErrorKind::NotFound => {
             for place in [file.from.parent(), to.parent()].into_iter().flatten() {
                 fs::answers(place)?;
             }
@@ -71,11 +71,11 @@ fn link(file: &Fastq, to: &Path, meter: &Meter) -> Result<(), Failure> {
                 format!("{} is gone from the delivery", file.from.display()),
             ));
         }
-        Err(e) if e.kind() == ErrorKind::CrossesDevices => {
+        Err(e) if e.source.kind() == ErrorKind::CrossesDevices => {
             tracing::warn!(from = %file.from.display(), "copied, not linked: the delivery is on another file system");
             copy(&file.from, to, meter)?;
         }
-        Err(e) => return Err(FsError::at("link into the package", &file.from)(e).into()),
+        Err(e) => return Err(e.into()),
     }
     let size = Fingerprint::of(to)?.size;
     if size != file.size {
@@ -91,13 +91,14 @@ fn link(file: &Fastq, to: &Path, meter: &Meter) -> Result<(), Failure> {
 /// Block by block, so that a large file shows that it moves.
 fn copy(from: &Path, to: &Path, meter: &Meter) -> Result<(), FsError> {
     let mut source = File::open(from).map_err(FsError::at("open", from))?;
-    let mut target = File::create_new(to).map_err(FsError::at("create", to))?;
+    let mut target = fs::open(to, Mode::New)?;
     let mut block = vec![0; 1 << 20];
     loop {
         let n = source.read(&mut block).map_err(FsError::at("read", from))?;
         if n == 0 {
             return target.sync_all().map_err(FsError::at("fsync", to));
         }
+        fs::permitted("write", to)?;
         target.write_all(block.get(..n).unwrap_or_default()).map_err(FsError::at("write", to))?;
         meter.add(n as u64);
     }

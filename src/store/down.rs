@@ -1,12 +1,12 @@
 //! Receiving: listing, small objects, and files that are hashed while their bytes arrive.
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
 use bytes::{Bytes, BytesMut};
 
 use super::{Store, StoreError};
-use crate::fs::FsError;
+use crate::fs::{self, FsError, Mode};
 use crate::package::{Digests, HashState};
 use crate::supervisor::meter::Meter;
 
@@ -65,8 +65,7 @@ impl Store {
     ) -> Result<Digests, StoreError> {
         let got = self.client.get_object().bucket(&self.bucket).key(key).send().await;
         let mut body = got.map_err(StoreError::from_sdk("hand out an object", key))?.body;
-        let opened = OpenOptions::new().write(true).create(true).truncate(true).open(path);
-        let mut file = opened.map_err(FsError::at("create", path))?;
+        let mut file = fs::open(path, Mode::Emptied)?;
         let (mut state, mut gathered, mut total) =
             (HashState::new(false), BytesMut::with_capacity(GATHER), 0u64);
         while let Some(chunk) = self.in_time(key, body.next()).await? {
@@ -106,6 +105,7 @@ impl Store {
     ) -> Result<(File, HashState), StoreError> {
         let path = path.to_owned();
         let job = move || {
+            fs::permitted("write", &path)?;
             file.write_all(&bytes).map_err(FsError::at("write", &path))?;
             state.update(&bytes);
             if last {

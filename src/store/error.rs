@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use crate::fs::FsError;
+use crate::lease::{self, Fenced};
 use crate::pool::PoolError;
 
 /// The causes of an error, each once, without the inner workings of the libraries.
@@ -61,6 +62,14 @@ pub enum StoreError {
     /// The source file changed while it was read.
     #[error("{0} changed while it was being sent")]
     Changed(std::path::PathBuf),
+    /// Another may have taken over, so nothing is sent.
+    #[error("the store was not asked to {what}: {fenced}")]
+    Fenced {
+        /// As an infinitive.
+        what: &'static str,
+        /// Why.
+        fenced: Fenced,
+    },
     /// A file on this side.
     #[error(transparent)]
     Fs(#[from] FsError),
@@ -77,6 +86,9 @@ impl StoreError {
     {
         let key = key.to_owned();
         move |error| {
+            if let Some(fenced) = lease::cause(&error) {
+                return Self::Fenced { what, fenced: fenced.clone() };
+            }
             let status = error.raw_response().map(|r| r.status().as_u16());
             let code = error.as_service_error().and_then(|e| e.code()).unwrap_or_default().to_owned();
             let why = match (code.as_str(), status) {
@@ -96,12 +108,18 @@ impl StoreError {
         }
     }
 
+    /// Whether this process must not write any more.
+    pub fn is_fenced(&self) -> bool {
+        matches!(self, Self::Fenced { .. }) || matches!(self, Self::Fs(e) if e.fenced().is_some())
+    }
+
     /// Whether it is the same for every package, so that work waits instead of blaming one.
     pub fn is_outage(&self) -> bool {
         match self {
             Self::Outage { .. } | Self::Config(_) => true,
             Self::Fs(e) => e.is_outage(),
             Self::Pool(e) => matches!(e, PoolError::Ended),
+            Self::Fenced { .. } => false,
             Self::NotFound(_) | Self::TooLarge { .. } | Self::Digest { .. } | Self::Changed(_) => false,
         }
     }

@@ -11,7 +11,7 @@ use rustix::fs::Advice;
 
 use super::landing::set_mode;
 use crate::conf::LandingConf;
-use crate::fs::{self, FsError};
+use crate::fs::{self, FsError, Mode};
 use crate::package::{
     Digests, HashState, MANIFEST, MAX_DOCUMENT_BYTES, MAX_MANIFEST_BYTES, Manifest, PackageId, READY, Reason,
     RelPath, Sha256Hex, check_structure, expected_reads, is_document,
@@ -195,6 +195,7 @@ pub struct InPlace {
 impl Verified {
     /// Renames it to its destination; whatever exists there is not touched.
     pub fn put_in_place(self, destination: &Path) -> Result<InPlace, Fault> {
+        fail::fail_point!("put-in-place");
         match fs::publish(&self.dir, destination) {
             Err(e) if e.source.kind() == ErrorKind::AlreadyExists => {
                 Err(wrong(Reason::DestinationExists, format!("{} exists", destination.display())))
@@ -219,8 +220,8 @@ impl InPlace {
             return Ok(());
         }
         let ready = self.dir.join(READY);
-        let file = File::options().write(true).create(true).truncate(false).open(&ready);
-        let file = file.map_err(FsError::at("create", &ready))?;
+        fail::fail_point!("hand-over");
+        let file = fs::open(&ready, Mode::Append)?;
         set_mode(&ready, place.file_mode)?;
         file.sync_all().map_err(FsError::at("fsync", &ready))?;
         fs::sync_dir(&self.dir)

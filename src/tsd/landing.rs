@@ -3,7 +3,6 @@
 //! `.incoming` and `.quarantine` lie in the destination's parent directory, not in the destination itself (ELLA lists every
 //! directory that it finds there), and on the same file system, so that putting a package in place is one rename.
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::conf::LandingConf;
@@ -79,6 +78,5 @@ fn flat(id: &PackageId) -> String {
 /// Sets a mode if one is configured.
 pub fn set_mode(path: &Path, mode: Option<u32>) -> Result<(), FsError> {
     let Some(mode) = mode else { return Ok(()) };
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-        .map_err(FsError::at("set the mode of", path))
+    fs::set_mode(path, mode)
 }

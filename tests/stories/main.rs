@@ -12,4 +12,5 @@ mod hostile_bucket;
 mod kill_minus_nine;
 mod real_reads;
 mod split;
+mod two_hosts;
 mod world;

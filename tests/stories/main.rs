@@ -3,6 +3,7 @@
 //! Each module is one story. They share one binary, because linking costs more than running.
 #![allow(clippy::unwrap_used)] // helpers outside #[test] functions; a story that cannot be set up must fail loudly
 
+mod back_pressure;
 mod bad_input;
 mod demo;
 mod fault_matrix;

@@ -18,8 +18,10 @@ enum Fault {
     AsyncHang,
     BlockedThread,
     PanicLoop,
+    /// Work on one unit: the package's circle, not the actor's.
+    PanicInUnit,
 }
-use Fault::{AsyncHang, BlockedThread, Error, PanicInHandler, PanicInSpawnedWork, PanicLoop};
+use Fault::{AsyncHang, BlockedThread, Error, PanicInHandler, PanicInSpawnedWork, PanicInUnit, PanicLoop};
 
 const BUDGET: usize = 3;
 
@@ -32,6 +34,7 @@ fn failpoint(actor: &str, fault: Fault) -> String {
         AsyncHang => "1*return(hang)->off",
         BlockedThread => "1*sleep(600000)->off",
         PanicLoop => "panic(injected)",
+        PanicInUnit => return format!("{actor}.unit=1*off->1*panic(injected)->off"),
     };
     format!("{actor}=3*off->{what}")
 }
@@ -69,9 +72,11 @@ async fn story(place: usize, fault: Fault) {
         _ => {}
     }
     world.until_ready(&ids).await;
-    let on_record = |w: &World| [Role::Nsc, Role::Tsd].iter().all(|role| !incidents(w, *role).is_empty());
-    world.until("both fell", on_record).await;
-    if !matches!(fault, BlockedThread | PanicLoop) {
+    if fault != PanicInUnit {
+        let on_record = |w: &World| [Role::Nsc, Role::Tsd].iter().all(|r| !incidents(w, *r).is_empty());
+        world.until("both fell", on_record).await;
+    }
+    if !matches!(fault, BlockedThread | PanicLoop | PanicInUnit) {
         let over = |w: &World| [Role::Nsc, Role::Tsd].iter().all(|r| restarts(w, *r).len() == 1);
         world.until("both are up again", over).await;
     }
@@ -112,6 +117,13 @@ fn check(world: &World, role: Role, actor: &str, sink: bool, fault: Fault) {
         Error => ("error", "injected: error"),
         AsyncHang => ("hang", "no pulse for longer than allowed"),
         BlockedThread => ("blocked", "its thread does not answer"),
+        PanicInUnit => {
+            assert!(fell.is_empty(), "the actor lives on: {fell:?}");
+            let told = world.stderr(role).matches("unit failed").count();
+            assert_eq!(told, 1, "{}", world.stderr(role));
+            assert!(world.stderr(role).contains("panic: injected (at "), "with its text and place");
+            return nobody_was_blamed(world, role);
+        }
     };
     for (n, i) in fell.iter().enumerate() {
         assert_eq!((i.cause.as_str(), i.incarnation, i.streak), (cause, n as u64 + 1, n as u32 + 1), "{i:?}");
@@ -145,8 +157,11 @@ fn check(world: &World, role: Role, actor: &str, sink: bool, fault: Fault) {
     }
     let review = world.review(role);
     assert!(review.contains(&format!("{actor} {expected} × {cause}")), "{review}");
-    let stopped = world.fold(role).packages().filter(|r| r.state == State::Quarantined).count();
-    assert_eq!(stopped, 0, "nobody's package was blamed");
+    nobody_was_blamed(world, role);
+}
+
+fn nobody_was_blamed(world: &World, role: Role) {
+    assert_eq!(world.fold(role).in_state(State::Quarantined).count(), 0);
 }
 
 macro_rules! matrix {
@@ -177,6 +192,10 @@ macro_rules! matrix {
             #[tokio::test]
             async fn panic_loop() {
                 story($place, PanicLoop).await;
+            }
+            #[tokio::test]
+            async fn panic_in_a_unit() {
+                story($place, PanicInUnit).await;
             }
         }
     )* };

@@ -174,10 +174,26 @@ impl Fingerprint {
     }
 }
 
-/// Free bytes for an unprivileged user on the file system that holds `path`.
-pub fn free_bytes(path: &Path) -> Result<u64, FsError> {
-    let s = rustix::fs::statvfs(path).map_err(|e| FsError::at("ask for free space at", path)(e.into()))?;
-    Ok(s.f_bavail.saturating_mul(s.f_frsize))
+/// What an unprivileged user may still put on a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Free {
+    /// Which file system.
+    pub device: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Files and directories; none: the file system has no such limit, or does not tell.
+    pub inodes: Option<u64>,
+}
+
+impl Free {
+    /// Of the file system that holds `path`.
+    pub fn at(path: &Path) -> Result<Self, FsError> {
+        let s =
+            rustix::fs::statvfs(path).map_err(|e| FsError::at("ask for free space at", path)(e.into()))?;
+        let device = fs::metadata(path).map_err(FsError::at("look at", path))?.dev();
+        let inodes = (s.f_files > 0).then_some(s.f_favail);
+        Ok(Self { device, bytes: s.f_bavail.saturating_mul(s.f_frsize), inodes })
+    }
 }
 
 /// Whether a directory is there. Only "there is none" is no: a mount that does not answer is an error, never an absence.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::conf::{Conf, NscConf, Role, Side, TsdConf};
+use crate::disk::{self, Disk, Disks, OnDisk, Space};
 use crate::journal::{self, Event, Journal};
 use crate::notices::Notices;
 use crate::nsc::exporter::Exporter;
@@ -18,7 +19,6 @@ use crate::nsc::poller::Poller;
 use crate::nsc::uploader::{Sending, Uploader};
 use crate::nsc::{self, Tree};
 use crate::package::Sender;
-use crate::pool::Pool;
 use crate::signature::{AllowedSigners, Signer};
 use crate::store::Store;
 use crate::supervisor::meter::Board;
@@ -31,8 +31,6 @@ use crate::tsd::{self, Landing};
 
 /// Messages that an actor's mailbox holds; all of them are doorbells.
 const MAILBOX: usize = 16;
-/// The pool's queue: enough that its workers never wait, few enough that memory stays small.
-const QUEUE_PER_THREAD: usize = 4;
 
 /// The actors of a role, in the order of flow.
 pub fn actors(role: Role) -> [&'static str; 3] {
@@ -64,11 +62,12 @@ pub struct Assembly {
 /// Puts a role together. Everything that can fail before work begins fails here, in words for an operator.
 pub fn assemble(conf: &Conf, journal: &Journal, only: &[String]) -> Result<Assembly, String> {
     check(conf.role, only)?;
-    let threads = conf.work.pool_threads;
-    let pool = Pool::new("work", threads, threads * QUEUE_PER_THREAD);
-    let pool = pool.map_err(|e| format!("could not start the worker threads: {e}"))?;
-    let store = Store::new(&conf.store, pool.clone()).map_err(|e| crate::chain(&e))?;
-    let kit = Kit { conf, journal, pool, store, board: Board::default(), only };
+    let disks = Disks::new(conf.work.pool_threads, conf.work.disk_patience, disk_weather(journal.clone()));
+    let state_disk = disks.at("state", &conf.state_dir)?;
+    let secrets = conf.store.header_files.values().next().and_then(|file| file.parent());
+    let secrets = disks.at("secrets", secrets.unwrap_or(&conf.state_dir))?;
+    let store = Store::new(&conf.store, secrets).map_err(|e| crate::chain(&e))?;
+    let kit = Kit { conf, journal, disks, state_disk, store, board: Board::default(), only };
     match &conf.side {
         Side::Nsc(nsc) => kit.nsc(nsc),
         Side::Tsd(tsd) => kit.tsd(tsd),
@@ -78,7 +77,8 @@ pub fn assemble(conf: &Conf, journal: &Journal, only: &[String]) -> Result<Assem
 struct Kit<'a> {
     conf: &'a Conf,
     journal: &'a Journal,
-    pool: Pool,
+    disks: Disks,
+    state_disk: Disk,
     store: Store,
     board: Board,
     only: &'a [String],
@@ -89,7 +89,10 @@ type Child = (ChildSpec, actix::Recipient<Wake>);
 impl Kit<'_> {
     fn nsc(self, nsc: &NscConf) -> Result<Assembly, String> {
         let tree = Tree::new(&nsc.transfer);
-        tree.prepare().map_err(|e| crate::chain(&e))?;
+        tree.prepare(&OnDisk::alone()).map_err(|e| crate::chain(&e))?;
+        let delivery = self.disks.at("delivery", &nsc.delivery_root)?;
+        let building = self.disks.at("building", &nsc.delivery_root)?;
+        let tree_disk = self.disks.at("transfer", &nsc.transfer.root)?;
         let exporter = Exporter::new(&nsc.lims, nsc.delivery_root.clone())?;
         let signer = nsc.signing_key.as_deref().map(Signer::from_file).transpose();
         let (waiting, refused, work, scan) =
@@ -98,16 +101,24 @@ impl Kit<'_> {
             journal: self.journal.clone(),
             store: self.store.clone(),
             tree: tree.clone(),
-            pool: self.pool.clone(),
+            disks: self.disks.clone(),
+            tree_disk: tree_disk.clone(),
+            state_disk: self.state_disk.clone(),
             state_dir: self.conf.state_dir.clone(),
             files_at_once: self.conf.store.files_at_once,
             sender: Sender { name: self.conf.host.clone(), epoch: 1 },
             signer: signer.map_err(|e| crate::chain(&e))?,
             refused: refused.clone(),
         };
-        let (journal, pool) = (self.journal.clone(), self.pool.clone());
-        let packing =
-            Packing { journal: journal.clone(), exporter: exporter.clone(), tree, pool: pool.clone() };
+        let (journal, disks) = (self.journal.clone(), self.disks.clone());
+        let packing = Packing {
+            journal: journal.clone(),
+            exporter: exporter.clone(),
+            tree,
+            disks: disks.clone(),
+            building,
+            tree_disk,
+        };
         let seen = waiting.clone();
         let at_once = work.packages_at_once;
 
@@ -117,17 +128,17 @@ impl Kit<'_> {
             Packager::new(packing.clone(), work, scan)
         });
         let (poller, _) = self.child(nsc::poller::NAME, 1, Some(wake), move || {
-            Poller::new(exporter.clone(), journal.clone(), seen.clone(), pool.clone())
+            Poller::new(exporter.clone(), journal.clone(), seen.clone(), disks.clone(), delivery.clone())
         });
         Ok(self.assembly([uploader, packager, poller], vec![waiting, refused]))
     }
 
     fn tsd(self, tsd: &TsdConf) -> Result<Assembly, String> {
-        let landing = Landing::new(tsd.landing.clone());
-        landing.prepare()?;
+        let landing = Landing::new(tsd.landing.clone(), &self.disks)?;
+        landing.prepare(&OnDisk::alone())?;
         let signers = tsd.allowed_signers.as_deref().map(AllowedSigners::from_file).transpose();
-        let (refused, work, files_at_once) =
-            (Notices::default(), self.conf.work, self.conf.store.files_at_once);
+        let (refused, waiting, work, files_at_once) =
+            (Notices::default(), Notices::default(), self.conf.work, self.conf.store.files_at_once);
         let watching = Watching {
             journal: self.journal.clone(),
             store: self.store.clone(),
@@ -139,11 +150,14 @@ impl Kit<'_> {
             journal: self.journal.clone(),
             store: self.store.clone(),
             landing: landing.clone(),
+            disks: self.disks.clone(),
+            space: Space::default(),
+            waiting: waiting.clone(),
             disk_floor: tsd.disk_floor,
             files_at_once,
         };
         let verifying =
-            Verifying { journal: self.journal.clone(), landing, pool: self.pool.clone(), files_at_once };
+            Verifying { journal: self.journal.clone(), landing, disks: self.disks.clone(), files_at_once };
         let (at_once, interval) = (work.packages_at_once, tsd.interval);
 
         let (verifier, wake) =
@@ -152,7 +166,7 @@ impl Kit<'_> {
             self.child(tsd::copier::NAME, at_once, Some(wake), move || Copier::new(copying.clone(), work));
         let (watcher, _) =
             self.child(tsd::watcher::NAME, 1, Some(wake), move || Watcher::new(watching.clone(), interval));
-        Ok(self.assembly([verifier, copier, watcher], vec![refused]))
+        Ok(self.assembly([verifier, copier, watcher], vec![refused, waiting]))
     }
 
     /// One actor and the way to wake it. `room` units at a time; when one is done, `next` is woken.
@@ -178,7 +192,8 @@ impl Kit<'_> {
         (spec.drain_within(supervision.drain).stall_after(supervision.stall), addr.recipient())
     }
 
-    fn assembly(&self, specs: [ChildSpec; 3], notices: Vec<Notices>) -> Assembly {
+    fn assembly(&self, specs: [ChildSpec; 3], mut notices: Vec<Notices>) -> Assembly {
+        notices.push(self.disks.silent());
         let chosen = |spec: &ChildSpec| self.only.is_empty() || self.only.iter().any(|o| o == spec.id());
         Assembly { specs: specs.into_iter().filter(chosen).collect(), board: self.board.clone(), notices }
     }
@@ -188,6 +203,20 @@ impl Kit<'_> {
 fn weather(journal: Journal) -> Weather {
     Arc::new(move |actor: &'static str, why: Option<&str>, after: Duration| {
         let actor = actor.to_owned();
+        let event = match why {
+            Some(why) => Event::Degraded { actor, why: why.to_owned() },
+            None => {
+                Event::Recovered { actor, after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX) }
+            }
+        };
+        record_aside(&journal, event);
+    })
+}
+
+/// The same for disks that do not answer.
+fn disk_weather(journal: Journal) -> disk::Weather {
+    Arc::new(move |disk: &str, why: Option<&str>, after: Duration| {
+        let actor = disk.to_owned();
         let event = match why {
             Some(why) => Event::Degraded { actor, why: why.to_owned() },
             None => {

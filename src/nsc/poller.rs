@@ -11,10 +11,10 @@ use super::exporter::Exporter;
 use super::order;
 use super::reading::look;
 use crate::blame::{Blame, Failure};
+use crate::disk::{Disk, Disks};
 use crate::journal::{Journal, Phase};
 use crate::notices::Notices;
 use crate::package::PackageId;
-use crate::pool::Pool;
 use crate::supervisor::meter::Meter;
 use crate::supervisor::station::Work;
 use crate::supervisor::timer::Timer;
@@ -35,17 +35,18 @@ impl std::fmt::Display for Round {
 /// What the poller knows between two looks.
 pub struct Poller {
     exporter: Exporter,
-    pool: Pool,
+    disks: Disks,
+    delivery: Disk,
     journal: Journal,
     waiting: Notices,
     timer: Timer,
 }
 
 impl Poller {
-    /// A fresh one, for every incarnation.
-    pub fn new(exporter: Exporter, journal: Journal, waiting: Notices, pool: Pool) -> Self {
+    /// A fresh one, for every incarnation. `delivery`: the disk of what is delivered.
+    pub fn new(exporter: Exporter, journal: Journal, waiting: Notices, disks: Disks, delivery: Disk) -> Self {
         let timer = Timer::new(exporter.conf.interval);
-        Self { exporter, pool, journal, waiting, timer }
+        Self { exporter, disks, delivery, journal, waiting, timer }
     }
 }
 
@@ -54,15 +55,16 @@ impl Work for Poller {
     type Blame = Blame;
 
     fn waiting(&mut self) -> Vec<Round> {
-        if self.timer.is_due() { vec![Round] } else { Vec::new() }
+        if self.timer.is_due() && self.disks.is_free(&Round.to_string()) { vec![Round] } else { Vec::new() }
     }
 
     fn perform(&self, _: Round, meter: Meter) -> LocalBoxFuture<'static, Result<(), Failure>> {
         let (exporter, journal) = (self.exporter.clone(), self.journal.clone());
-        let (waiting, pool) = (self.waiting.clone(), self.pool.clone());
+        let (waiting, disks, delivery) = (self.waiting.clone(), self.disks.clone(), self.delivery.clone());
         let look = async move {
+            let hold = disks.hold(&Round.to_string()).await?;
             let (artifacts, packages) = known(&journal);
-            let look = look(&exporter, &artifacts, &packages, &meter, &pool).await?;
+            let look = look(&exporter, &artifacts, &packages, &meter, (&hold, &delivery)).await?;
             let mut refused = look.waiting;
             for order in look.orders {
                 let (id, packages) = (order.id.clone(), order::summary(&order));

@@ -8,6 +8,7 @@ mod demo;
 mod full_disk;
 mod half_way;
 mod hostile_bucket;
+mod hung_disk;
 mod kill_minus_nine;
 mod panics;
 mod real_reads;

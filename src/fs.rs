@@ -37,10 +37,22 @@ impl FsError {
     }
 }
 
-/// Full, over quota, read-only, broken or vanished: the place is sick, not the package.
+/// Full, over quota, read-only, broken, vanished, or cut off from its server: the place is sick, not the package.
 pub fn is_outage(error: &io::Error) -> bool {
-    const SICK: [Errno; 7] =
-        [Errno::NOSPC, Errno::DQUOT, Errno::IO, Errno::ROFS, Errno::STALE, Errno::NOTCONN, Errno::HOSTDOWN];
+    const SICK: [Errno; 12] = [
+        Errno::NOSPC,
+        Errno::DQUOT,
+        Errno::IO,
+        Errno::ROFS,
+        Errno::STALE,
+        Errno::NOTCONN,
+        Errno::HOSTDOWN,
+        Errno::HOSTUNREACH,
+        Errno::TIMEDOUT,    // a soft mount of NFS
+        Errno::CONNABORTED, // FUSE, for calls that were out when its server died
+        Errno::CONNRESET,
+        Errno::SHUTDOWN, // Lustre, after an eviction
+    ];
     // Libraries wrap the system's error in one of their own that has no code (tempfile adds the path).
     let mut inner: Option<&(dyn std::error::Error + 'static)> = error.get_ref().map(|e| e as _);
     let mut code = error.raw_os_error();

@@ -113,7 +113,7 @@ async fn two_packages_that_fit_only_one_after_the_other_never_meet_in_a_full_dis
     world.until("both are in the bucket", both).await;
     let size = world.fold(Role::Nsc).package(&ids[0].parse().unwrap()).unwrap().facts.bytes.unwrap();
     // Each call takes its time, so that there is something to be seen while one of them is being copied.
-    let mut daemon = receiver(&world, &(size * 3 / 2).to_string(), "disk=sleep(60)");
+    let mut daemon = receiver(&world, &(size * 3 / 2).to_string(), "disk=sleep(250)");
 
     let ready = |w: &World| ids.iter().position(|id| w.state(Role::Tsd, id) == Some(State::Ready));
     let waits = |w: &World| {

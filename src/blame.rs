@@ -10,10 +10,10 @@ use std::sync::Arc;
 use crate::chain;
 use crate::clock;
 use crate::conf::WorkConf;
+use crate::disk::DiskError;
 use crate::fs::FsError;
 use crate::journal::{Event, Facts, Fold, Journal, JournalError, Row};
 use crate::package::{PackageId, Reason, State};
-use crate::pool::PoolError;
 use crate::store::StoreError;
 use crate::supervisor::turn::Weight;
 use crate::supervisor::{jitter, station};
@@ -79,9 +79,9 @@ impl From<FsError> for Failure {
     }
 }
 
-impl From<PoolError> for Failure {
-    fn from(error: PoolError) -> Self {
-        Blame::again(error)
+impl From<DiskError> for Failure {
+    fn from(error: DiskError) -> Self {
+        if error.is_outage() { Self::Outage(chain(&error)) } else { Blame::again(error) }
     }
 }
 

@@ -46,10 +46,22 @@ impl FsError {
     }
 }
 
-/// Full, over quota, read-only, broken or vanished: the place is sick, not the package.
+/// Full, over quota, read-only, broken, vanished, or cut off from its server: the place is sick, not the package.
 pub fn is_outage(error: &io::Error) -> bool {
-    const SICK: [Errno; 7] =
-        [Errno::NOSPC, Errno::DQUOT, Errno::IO, Errno::ROFS, Errno::STALE, Errno::NOTCONN, Errno::HOSTDOWN];
+    const SICK: [Errno; 12] = [
+        Errno::NOSPC,
+        Errno::DQUOT,
+        Errno::IO,
+        Errno::ROFS,
+        Errno::STALE,
+        Errno::NOTCONN,
+        Errno::HOSTDOWN,
+        Errno::HOSTUNREACH,
+        Errno::TIMEDOUT,    // a soft mount of NFS
+        Errno::CONNABORTED, // FUSE, for calls that were out when its server died
+        Errno::CONNRESET,
+        Errno::SHUTDOWN, // Lustre, after an eviction
+    ];
     // Libraries wrap the system's error in one of their own that has no code (tempfile adds the path).
     let mut inner: Option<&(dyn std::error::Error + 'static)> = error.get_ref().map(|e| e as _);
     let mut code = error.raw_os_error();
@@ -235,10 +247,26 @@ impl Fingerprint {
     }
 }
 
-/// Free bytes for an unprivileged user on the file system that holds `path`.
-pub fn free_bytes(path: &Path) -> Result<u64, FsError> {
-    let s = rustix::fs::statvfs(path).map_err(|e| FsError::at("ask for free space at", path)(e.into()))?;
-    Ok(s.f_bavail.saturating_mul(s.f_frsize))
+/// What an unprivileged user may still put on a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Free {
+    /// Which file system.
+    pub device: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Files and directories; none: the file system has no such limit, or does not tell.
+    pub inodes: Option<u64>,
+}
+
+impl Free {
+    /// Of the file system that holds `path`.
+    pub fn at(path: &Path) -> Result<Self, FsError> {
+        let s =
+            rustix::fs::statvfs(path).map_err(|e| FsError::at("ask for free space at", path)(e.into()))?;
+        let device = fs::metadata(path).map_err(FsError::at("look at", path))?.dev();
+        let inodes = (s.f_files > 0).then_some(s.f_favail);
+        Ok(Self { device, bytes: s.f_bavail.saturating_mul(s.f_frsize), inodes })
+    }
 }
 
 /// Whether a directory is there. Only "there is none" is no: a mount that does not answer is an error, never an absence.

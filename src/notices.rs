@@ -20,6 +20,43 @@ impl Notices {
         }
         *held = new;
     }
+
+    /// Says one thing, or takes it back; logs what is new in it.
+    pub fn say(&self, who: &str, why: Option<&str>) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match why {
+            Some(why) if held.get(who).is_none_or(|said| said != why) => {
+                tracing::info!(who, why, "waits");
+                drop(held.insert(who.to_owned(), why.to_owned()));
+            }
+            Some(_) => {}
+            None => drop(held.remove(who)),
+        }
+    }
+
+    /// Something that is said only as long as the answer lives.
+    pub fn post(&self, who: &str) -> Posted {
+        Posted { notices: self.clone(), who: who.to_owned() }
+    }
+}
+
+/// A notice that takes itself back.
+pub struct Posted {
+    notices: Notices,
+    who: String,
+}
+
+impl Posted {
+    /// What is to be said now.
+    pub fn say(&self, why: &str) {
+        self.notices.say(&self.who, Some(why));
+    }
+}
+
+impl Drop for Posted {
+    fn drop(&mut self) {
+        self.notices.say(&self.who, None);
+    }
 }
 
 #[cfg(test)]
@@ -32,5 +69,17 @@ mod tests {
         notices.replace([("a".to_owned(), "x".to_owned())].into());
         notices.clone().replace([("b".to_owned(), "y".to_owned())].into());
         assert_eq!(notices.now().into_keys().collect::<Vec<_>>(), ["b"]);
+    }
+
+    #[test]
+    fn a_posted_notice_takes_itself_back() {
+        let notices = Notices::default();
+        let posted = notices.post("a");
+        assert!(notices.now().is_empty());
+        posted.say("x");
+        posted.say("y");
+        assert_eq!(notices.now()["a"], "y");
+        drop(posted);
+        assert!(notices.now().is_empty());
     }
 }

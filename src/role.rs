@@ -13,6 +13,7 @@ use actix::Recipient;
 use tokio::sync::watch;
 
 use crate::conf::{Conf, NscConf, Role, Side, TsdConf, WorkConf};
+use crate::disk::{self, Disk, Disks, OnDisk, Space};
 use crate::journal::{self, Event, Journal};
 use crate::notices::Notices;
 use crate::nsc::exporter::Exporter;
@@ -21,7 +22,6 @@ use crate::nsc::poller::Poller;
 use crate::nsc::uploader::{Sending, Uploader};
 use crate::nsc::{self, Tree};
 use crate::package::Sender;
-use crate::pool::Pool;
 use crate::signature::{AllowedSigners, Signer};
 use crate::store::Store;
 use crate::supervisor::meter::Board;
@@ -35,8 +35,6 @@ use crate::tsd::{self, Landing};
 
 /// Messages that an actor's mailbox holds; all of them are doorbells.
 const MAILBOX: usize = 16;
-/// The pool's queue: enough that its workers never wait, few enough that memory stays small.
-const QUEUE_PER_THREAD: usize = 4;
 
 /// The actors of a role, in the order of flow.
 pub fn actors(role: Role) -> [&'static str; 3] {
@@ -90,12 +88,13 @@ fn tuned(work: &WorkConf, looks: bool) -> Tuning {
 /// Puts a role together. Everything that can fail before work begins fails here, in words for an operator.
 pub fn assemble(conf: &Conf, journal: &Journal, only: &[String]) -> Result<Assembly, String> {
     check(conf.role, only)?;
-    let threads = conf.work.pool_threads;
-    let pool = Pool::new("work", threads, threads * QUEUE_PER_THREAD);
-    let pool = pool.map_err(|e| format!("could not start the worker threads: {e}"))?;
-    let store = Store::new(&conf.store, pool.clone()).map_err(|e| crate::chain(&e))?;
+    let disks = Disks::new(conf.work.pool_threads, conf.work.disk_patience, disk_weather(journal.clone()));
+    let state_disk = disks.at("state", &conf.state_dir)?;
+    let secrets = conf.store.header_files.values().next().and_then(|file| file.parent());
+    let secrets = disks.at("secrets", secrets.unwrap_or(&conf.state_dir))?;
+    let store = Store::new(&conf.store, secrets).map_err(|e| crate::chain(&e))?;
     let (board, dice) = (Board::default(), Dice::shaken());
-    let kit = Kit { conf, journal, pool, store, board, dice, only };
+    let kit = Kit { conf, journal, disks, state_disk, store, board, dice, only };
     match &conf.side {
         Side::Nsc(nsc) => kit.nsc(nsc),
         Side::Tsd(tsd) => kit.tsd(tsd),
@@ -105,7 +104,8 @@ pub fn assemble(conf: &Conf, journal: &Journal, only: &[String]) -> Result<Assem
 struct Kit<'a> {
     conf: &'a Conf,
     journal: &'a Journal,
-    pool: Pool,
+    disks: Disks,
+    state_disk: Disk,
     store: Store,
     board: Board,
     dice: Dice,
@@ -145,9 +145,9 @@ struct TsdLive {
 }
 
 impl TsdLive {
-    fn of(work: WorkConf, tsd: &TsdConf) -> Result<Self, String> {
-        let landing = Landing::new(tsd.landing.clone());
-        landing.prepare()?;
+    fn of(work: WorkConf, tsd: &TsdConf, disks: &Disks) -> Result<Self, String> {
+        let landing = Landing::new(tsd.landing.clone(), disks)?;
+        landing.prepare(&OnDisk::alone())?;
         Ok(Self { work, interval: tsd.interval, disk_floor: tsd.disk_floor, landing })
     }
 }
@@ -155,25 +155,36 @@ impl TsdLive {
 impl Kit<'_> {
     fn nsc(self, nsc: &NscConf) -> Result<Assembly, String> {
         let tree = Tree::new(&nsc.transfer);
-        tree.prepare().map_err(|e| crate::chain(&e))?;
+        tree.prepare(&OnDisk::alone()).map_err(|e| crate::chain(&e))?;
+        let delivery = self.disks.at("delivery", &nsc.delivery_root)?;
+        let building = self.disks.at("building", &nsc.delivery_root)?;
+        let tree_disk = self.disks.at("transfer", &nsc.transfer.root)?;
         let exporter = Exporter::new(&nsc.lims, nsc.delivery_root.clone())?;
         let signer = nsc.signing_key.as_deref().map(Signer::from_file).transpose();
         let (waiting, refused) = (Notices::default(), Notices::default());
         let (set, live) = watch::channel(NscLive::of(self.conf.work, nsc));
-        let (journal, pool) = (self.journal.clone(), self.pool.clone());
+        let (journal, disks) = (self.journal.clone(), self.disks.clone());
         let sending = Sending {
             journal: journal.clone(),
             store: self.store.clone(),
             tree: tree.clone(),
-            pool: pool.clone(),
+            disks: self.disks.clone(),
+            tree_disk: tree_disk.clone(),
+            state_disk: self.state_disk.clone(),
             state_dir: self.conf.state_dir.clone(),
             files_at_once: self.conf.store.files_at_once,
             sender: Sender { name: self.conf.host.clone(), epoch: 1 },
             signer: signer.map_err(|e| crate::chain(&e))?,
             refused: refused.clone(),
         };
-        let packing =
-            Packing { journal: journal.clone(), exporter: exporter.clone(), tree, pool: pool.clone() };
+        let packing = Packing {
+            journal: journal.clone(),
+            exporter: exporter.clone(),
+            tree,
+            disks: disks.clone(),
+            building,
+            tree_disk,
+        };
         let (seen, now) = (waiting.clone(), live.clone());
         let uploader = self.child(nsc::uploader::NAME, false, None, move || {
             let NscLive { work, scan, .. } = *now.borrow();
@@ -186,7 +197,8 @@ impl Kit<'_> {
         });
         let poller = self.child(nsc::poller::NAME, true, Some(&packager), move || {
             let NscLive { work, interval, .. } = *live.borrow();
-            Poller::new(exporter.clone(), journal.clone(), seen.clone(), pool.clone(), work.window, interval)
+            let (exporter, journal, seen) = (exporter.clone(), journal.clone(), seen.clone());
+            Poller::new(exporter, journal, seen, (disks.clone(), delivery.clone()), work.window, interval)
         });
         let set = move |conf: &Conf| {
             if let Side::Nsc(nsc) = &conf.side {
@@ -198,25 +210,28 @@ impl Kit<'_> {
     }
 
     fn tsd(self, tsd: &TsdConf) -> Result<Assembly, String> {
-        let (set, live) = watch::channel(TsdLive::of(self.conf.work, tsd)?);
+        let (set, live) = watch::channel(TsdLive::of(self.conf.work, tsd, &self.disks)?);
         let signers = tsd.allowed_signers.as_deref().map(AllowedSigners::from_file).transpose();
         let signers = signers.map_err(|e| crate::chain(&e))?;
-        let (refused, files_at_once) = (Notices::default(), self.conf.store.files_at_once);
-        let (journal, store, pool) = (self.journal.clone(), self.store.clone(), self.pool.clone());
+        let (refused, waiting, space) = (Notices::default(), Notices::default(), Space::default());
+        let files_at_once = self.conf.store.files_at_once;
+        let (journal, store, disks) = (self.journal.clone(), self.store.clone(), self.disks.clone());
 
-        let (now, own) = (live.clone(), journal.clone());
+        let (now, own, on) = (live.clone(), journal.clone(), disks.clone());
         let verifier = self.child(tsd::verifier::NAME, false, None, move || {
             let TsdLive { work, landing, .. } = now.borrow().clone();
-            Verifier::new(
-                Verifying { journal: own.clone(), landing, pool: pool.clone(), files_at_once },
-                work,
-            )
+            let (journal, disks) = (own.clone(), on.clone());
+            Verifier::new(Verifying { journal, landing, disks, files_at_once }, work)
         });
-        let (now, own, from) = (live.clone(), journal.clone(), store.clone());
+        let (now, own, from, on) = (live.clone(), journal.clone(), store.clone(), disks.clone());
+        let full = waiting.clone();
         let copier = self.child(tsd::copier::NAME, false, Some(&verifier), move || {
             let TsdLive { work, landing, disk_floor, .. } = now.borrow().clone();
-            let (journal, store) = (own.clone(), from.clone());
-            Copier::new(Copying { journal, store, landing, disk_floor, files_at_once }, work)
+            let (journal, store, disks) = (own.clone(), from.clone(), on.clone());
+            let (space, waiting) = (space.clone(), full.clone());
+            let copying =
+                Copying { journal, store, landing, disks, space, waiting, disk_floor, files_at_once };
+            Copier::new(copying, work)
         });
         let noted = refused.clone();
         let watcher = self.child(tsd::watcher::NAME, true, Some(&copier), move || {
@@ -227,11 +242,11 @@ impl Kit<'_> {
         });
         let set = move |conf: &Conf| {
             if let Side::Tsd(tsd) = &conf.side {
-                let _before = set.send_replace(TsdLive::of(conf.work, tsd)?);
+                let _before = set.send_replace(TsdLive::of(conf.work, tsd, &disks)?);
             }
             Ok(())
         };
-        Ok(self.assembly([verifier, copier, watcher], vec![refused], set))
+        Ok(self.assembly([verifier, copier, watcher], vec![refused, waiting], set))
     }
 
     /// One actor. When it has done a unit, `next` is woken; one that only looks does so alone.
@@ -262,9 +277,10 @@ impl Kit<'_> {
     fn assembly(
         &self,
         children: [Child; 3],
-        notices: Vec<Notices>,
+        mut notices: Vec<Notices>,
         set: impl Fn(&Conf) -> Result<(), String> + 'static,
     ) -> Assembly {
+        notices.push(self.disks.silent());
         let (mut specs, mut reach) = (Vec::new(), Vec::new());
         for child in children {
             if self.only.is_empty() || self.only.iter().any(|o| o == child.spec.id()) {
@@ -288,6 +304,20 @@ impl Kit<'_> {
 fn weather(journal: Journal) -> Weather {
     Arc::new(move |actor: &'static str, why: Option<&str>, after: Duration| {
         let actor = actor.to_owned();
+        let event = match why {
+            Some(why) => Event::Degraded { actor, why: why.to_owned() },
+            None => {
+                Event::Recovered { actor, after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX) }
+            }
+        };
+        record_aside(&journal, event);
+    })
+}
+
+/// The same for disks that do not answer.
+fn disk_weather(journal: Journal) -> disk::Weather {
+    Arc::new(move |disk: &str, why: Option<&str>, after: Duration| {
+        let actor = disk.to_owned();
         let event = match why {
             Some(why) => Event::Degraded { actor, why: why.to_owned() },
             None => {

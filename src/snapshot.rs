@@ -3,7 +3,10 @@
 //! It adds what the journal does not know (actors, bytes in motion) and is worthless once the daemon is gone, which its time
 //! and the owner lock tell.
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use crossbeam_channel::{Sender, bounded};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -47,6 +50,32 @@ impl Snapshot {
     }
 }
 
+/// Writes snapshots on a thread of its own: the supervisor's must not wait for the disk of the state directory.
+pub struct Clerk {
+    desk: Sender<Snapshot>,
+}
+
+impl Clerk {
+    /// Starts the thread; it ends with the clerk.
+    pub fn start(state_dir: PathBuf) -> std::io::Result<Self> {
+        let (desk, inbox) = bounded::<Snapshot>(1);
+        let write = move || {
+            for snapshot in inbox {
+                if let Err(e) = snapshot.write(&state_dir) {
+                    tracing::debug!(error = %crate::chain(&e), "could not write status.json"); // the next comes in a second
+                }
+            }
+        };
+        drop(thread::Builder::new().name("status".into()).spawn(write)?);
+        Ok(Self { desk })
+    }
+
+    /// Hands it over. While the disk hangs, one waits and the others are left out: the old file shows its age.
+    pub fn write(&self, snapshot: Snapshot) {
+        drop(self.desk.try_send(snapshot));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,5 +104,27 @@ mod tests {
         );
         fs::write_volatile(&dir.path().join(FILE), other.as_bytes()).unwrap();
         assert_eq!(Snapshot::read(dir.path()).unwrap().actors[0].actor, "x");
+    }
+    #[test]
+    fn a_clerk_writes_and_nobody_waits_for_him() {
+        let dir = tempfile::tempdir().unwrap();
+        let clerk = Clerk::start(dir.path().join("hangs").join("not-there")).unwrap();
+        let (at, begun) = (clock::now(), std::time::Instant::now());
+        let one = || Snapshot {
+            at,
+            started: at,
+            version: "1".into(),
+            actors: vec![],
+            moving: vec![],
+            not_taken: BTreeMap::new(),
+        };
+        (0..1000).for_each(|_| clerk.write(one()));
+        assert!(begun.elapsed().as_secs() < 5);
+        let clerk = Clerk::start(dir.path().to_owned()).unwrap();
+        clerk.write(one());
+        while Snapshot::read(dir.path()).is_none() {
+            assert!(begun.elapsed().as_secs() < 10, "nothing was written");
+            thread::yield_now();
+        }
     }
 }

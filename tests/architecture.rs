@@ -17,7 +17,7 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn dependencies_point_one_way() {
-    let rules: [(&str, &[&str]); 9] = [
+    let rules: [(&str, &[&str]); 10] = [
         (
             "package",
             &[
@@ -70,6 +70,7 @@ fn dependencies_point_one_way() {
                 "crate::conf",
             ],
         ),
+        ("disk", &["actix", "crate::nsc", "crate::tsd", "crate::journal", "crate::store", "crate::package"]),
         ("store", &["actix", "crate::nsc", "crate::tsd", "crate::journal", "crate::clarity"]),
         (
             "clarity",
@@ -140,6 +141,101 @@ fn only_role_rs_knows_who_feeds_whom() {
             "{} holds an address of a neighbour",
             path.display()
         );
+    }
+}
+
+/// The signature of the function that stands around each line: from its `fn` to its `{`.
+fn with_signatures(text: &str) -> Vec<(usize, String, String)> {
+    let (mut signature, mut open, mut lines) = (String::new(), false, Vec::new());
+    for (n, line) in code(text).enumerate() {
+        if line.trim_start().starts_with("mod tests") {
+            break; // tests stand last in a file
+        }
+        let begins = |l: &str| l.starts_with("fn ") || l.contains(" fn ");
+        if begins(line.trim_start()) {
+            (signature, open) = (String::new(), true);
+        }
+        if open {
+            signature.push_str(line);
+            open = !line.trim_end().ends_with('{') && !line.trim_end().ends_with(';');
+        }
+        lines.push((n + 1, signature.clone(), line.to_owned()));
+    }
+    lines
+}
+
+/// A call on a hung mount never comes back: on an actor's or a tokio thread it would end the process. So what calls the file
+/// system takes `&OnDisk`, which only a job on a disk's own thread is given, and is not async.
+#[test]
+fn only_a_disks_own_threads_touch_files() {
+    const CALLS: [&str; 18] = [
+        "Fingerprint::of(",
+        "Free::at(",
+        "File::",
+        "OpenOptions::",
+        "WalkDir",
+        "rustix::fs::",
+        "tokio::fs",
+        ".metadata(",
+        ".symlink_metadata(",
+        ".is_dir()",
+        ".is_file()",
+        ".exists()",
+        ".canonicalize(",
+        ".read_dir(",
+        ".try_exists(",
+        ".sync_all()",
+        "Secret::from_file",
+        "Signer::from_file",
+    ];
+    // Read once, before any actor lives.
+    let at_start = [("nsc/exporter.rs", "Secret::from_file"), ("store/mod.rs", "Secret::from_file")];
+    let lower = |line: &str| {
+        let mut rest = line;
+        while let Some((before, after)) = rest.split_once("fs::") {
+            let whole_word = !before.ends_with(|c: char| c.is_ascii_alphanumeric());
+            if whole_word && after.starts_with(|c: char| c.is_ascii_lowercase()) {
+                return true;
+            }
+            rest = after;
+        }
+        false
+    };
+    let mut seen = 0;
+    for room in ["nsc", "tsd", "store"] {
+        for (path, text) in
+            sources(room).into_iter().filter(|(p, _)| !p.to_string_lossy().ends_with("_tests.rs"))
+        {
+            for (n, signature, line) in with_signatures(&text) {
+                let calls = CALLS.iter().any(|c| line.contains(c)) || lower(&line);
+                let here = path.to_string_lossy();
+                let excused = line.starts_with("use ")
+                    || at_start.iter().any(|(file, call)| here == *file && line.contains(call));
+                if !calls || excused {
+                    continue;
+                }
+                seen += 1;
+                assert!(
+                    signature.contains(": &OnDisk") && !signature.contains("async fn"),
+                    "src/{here}:{n} touches the disk outside a disk's thread: {}",
+                    line.trim()
+                );
+            }
+        }
+    }
+    assert!(seen > 50, "only {seen} calls were found: does this test still see anything?");
+}
+
+/// The way around the rule above is for whoever runs alone.
+#[test]
+fn only_the_start_and_commands_are_alone_with_the_disk() {
+    for (path, text) in sources("") {
+        let here = path.to_string_lossy().into_owned();
+        let may = ["role.rs", "disk/lane.rs"].contains(&here.as_str()) || here.starts_with("cli/");
+        let found = with_signatures(&text).into_iter().find(|(_, _, line)| line.contains("OnDisk::alone"));
+        if let Some((n, ..)) = found.filter(|_| !may) {
+            panic!("src/{here}:{n} takes the disk on its own thread");
+        }
     }
 }
 

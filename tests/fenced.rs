@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use tsd_import::clarity::{Class, Client, LimsId, Settings};
 use tsd_import::conf::StoreConf;
+use tsd_import::disk::{Disk, Disks};
 use tsd_import::fs::{self, FsError, Mode};
 use tsd_import::lease::{self, Lease, Moment};
-use tsd_import::pool::Pool;
 use tsd_import::secret::Secret;
-use tsd_import::store::{Store, StoreError};
+use tsd_import::store::{Origin, Store, StoreError};
 use tsd_import::supervisor::meter::Board;
 
-fn store(dir: &Path, endpoint: String) -> Store {
+fn store(dir: &Path, endpoint: String, disk: &Disk) -> Store {
     let conf = StoreConf {
         endpoint,
         region: "us-east-1".into(),
@@ -33,7 +33,7 @@ fn store(dir: &Path, endpoint: String) -> Store {
         headers: Default::default(),
         header_files: Default::default(),
     };
-    Store::new(&conf, Pool::new("t", 1, 2).unwrap()).unwrap()
+    Store::new(&conf, disk.clone()).unwrap()
 }
 
 #[tokio::test]
@@ -48,7 +48,9 @@ async fn nothing_is_changed_without_a_lease() {
     fs::set_mode(&at("secret"), 0o600).unwrap();
     fs::write_durably(&at("large"), &vec![7; 12 << 20]).unwrap();
     fs::create_dir(&at("scratch")).unwrap();
-    let store = store(dir.path(), endpoint.clone());
+    let disks = Disks::new(1, Duration::from_secs(60), std::sync::Arc::new(|_, _, _| {}));
+    let disk = disks.at("t", dir.path()).unwrap();
+    let store = store(dir.path(), endpoint.clone(), &disk);
     let lims = Client::new(Settings {
         base: format!("{endpoint}/api/v2"),
         user: "u".into(),
@@ -96,10 +98,18 @@ async fn nothing_is_changed_without_a_lease() {
     assert_eq!(std::fs::metadata(at("large")).unwrap().len(), 12 << 20);
 
     let meter = Board::default().begin("uploader", "t".into());
+    let hold = disks.hold("t").await.unwrap();
+    let (secret, large) = (at("secret"), at("large"));
     let sent = [
         store.put("p/COMMIT", bytes::Bytes::from_static(b"{}")).await.map(drop),
-        store.send_file("p/secret", &at("secret"), true, &meter).await.map(drop),
-        store.send_file("p/large", &at("large"), true, &meter).await.map(drop),
+        store
+            .send_file("p/secret", Origin { hold: &hold, disk: &disk, path: &secret }, true, &meter)
+            .await
+            .map(drop),
+        store
+            .send_file("p/large", Origin { hold: &hold, disk: &disk, path: &large }, true, &meter)
+            .await
+            .map(drop),
         store.get_small("p/COMMIT", 10).await.map(drop),
         store.list("p/", |_| {}).await,
     ];

@@ -1,5 +1,4 @@
 //! `run`: the daemon. One state directory, one owner, one journal, one supervisor.
-use std::path::Path;
 use std::time::Duration;
 
 use actix::{Actor, Addr};
@@ -13,7 +12,7 @@ use crate::conf::Conf;
 use crate::journal::{Event, Holder, Journal, JournalError, Owner, OwnerError};
 use crate::lease::{self, Fenced, Lease};
 use crate::role::{self, Assembly};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Clerk, Snapshot};
 use crate::supervisor::{Dice, Shutdown, Status, Strategy, Supervisor, install_panic_hook, runtime};
 
 /// After the end of the lease, for the end in order.
@@ -109,13 +108,15 @@ async fn supervise(
     let (limits, one) = (conf.supervisor.limits, Strategy::OneForOne);
     let (supervisor, mut ended) = Supervisor::new(limits, one, Dice::shaken(), observer, assembly.specs);
     let supervisor = supervisor.start();
-    let (board, notices, dir) = (assembly.board, assembly.notices, conf.state_dir.clone());
+    let clerk = Clerk::start(conf.state_dir.clone());
+    let clerk = clerk.map_err(|e| format!("could not start the thread that writes status.json: {e}"))?;
+    let (board, notices) = (assembly.board, assembly.notices);
     let (asked, began) = (supervisor.clone(), clock::now());
     let writing = actix_rt::spawn(async move {
         loop {
             let mut not_taken = std::collections::BTreeMap::new();
             notices.iter().for_each(|n| not_taken.extend(n.now()));
-            write_status(&asked, &dir, began, board.motions(), not_taken).await;
+            write_status(&asked, &clerk, began, board.motions(), not_taken).await;
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     });
@@ -155,7 +156,7 @@ async fn parent_gone(asked: bool) {
 
 async fn write_status(
     supervisor: &Addr<Supervisor>,
-    dir: &Path,
+    clerk: &Clerk,
     started: jiff::Timestamp,
     moving: Vec<crate::supervisor::meter::Motion>,
     not_taken: std::collections::BTreeMap<String, String>,
@@ -170,7 +171,5 @@ async fn write_status(
         moving,
         not_taken,
     };
-    if let Err(e) = snapshot.write(dir) {
-        tracing::debug!(error = %chain(&e), "could not write status.json"); // the next one comes in a second
-    }
+    clerk.write(snapshot);
 }

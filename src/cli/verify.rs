@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::exit::{Exit, say};
+use crate::disk::OnDisk;
 use crate::package::{Kind, MANIFEST, PackageId};
 use crate::tsd::check;
 
@@ -41,7 +42,7 @@ pub fn verify(args: &VerifyArgs) -> Result<(), Exit> {
         }
     };
     let mut bytes = 0;
-    match check::verify(&dir, id.as_ref(), |n| bytes += n) {
+    match check::verify(&OnDisk::alone(), &dir, id.as_ref(), |n| bytes += n) {
         Ok(_) => {
             let structure =
                 args.kind.as_ref().map_or(String::new(), |k| format!(", and it is built as {k} are"));

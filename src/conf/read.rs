@@ -60,6 +60,13 @@ pub(super) fn work(r: &mut Reader) -> Option<WorkConf> {
     let outage = backoff(r, "work.outage_first", "work.outage_max");
     let (pool_threads, packages_at_once) =
         (r.number("work.pool_threads", 1), r.number("work.packages_at_once", 1));
+    let disk_patience = r.duration("disk.patience");
+    if disk_patience >= unit_stall {
+        let why = format!(
+            "{disk_patience:?} must be shorter than work.unit_stall ({unit_stall:?}), or a disk that hangs would be blamed on packages"
+        );
+        r.complain("disk.patience", why);
+    }
     Some(WorkConf {
         rhythm,
         unit_stall,
@@ -67,6 +74,7 @@ pub(super) fn work(r: &mut Reader) -> Option<WorkConf> {
         retry: retry?,
         outage: outage?,
         pool_threads,
+        disk_patience,
         packages_at_once,
         large: r.bytes("work.large"),
         overtakes: u32::try_from(r.number("work.overtakes", 1)).unwrap_or(u32::MAX),

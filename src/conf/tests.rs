@@ -105,6 +105,15 @@ fn a_lease_that_a_busy_disk_would_end_is_refused() {
 }
 
 #[test]
+fn patience_with_a_disk_ends_before_a_package_is_blamed() {
+    let text = shipped("tsd.toml") + "\n[disk]\npatience = \"1 h\"\n";
+    let said = load(&text, &[]).unwrap_err().to_string();
+    assert!(said.contains("disk.patience: 3600s must be shorter than work.unit_stall (1800s)"), "{said}");
+    let conf = load(&shipped("nsc.toml"), &[]).unwrap();
+    assert_eq!(conf.work.disk_patience.as_secs(), 120);
+}
+
+#[test]
 fn missing_secret_files_are_named_with_their_key() {
     let said = load(&shipped("nsc.toml"), &[]).unwrap().check_files().unwrap_err().to_string();
     for key in ["store.secret_key_file", "store.header_files.token", "lims.password_file", "delivery.root"] {

@@ -108,8 +108,10 @@ pub struct WorkConf {
     pub retry: Backoff,
     /// Between probes during an outage.
     pub outage: Backoff,
-    /// Threads for digests and disk.
+    /// Threads of each disk, which also compute the digests of what they read.
     pub pool_threads: usize,
+    /// A call on a disk that does not come back for this long: the disk does not answer.
+    pub disk_patience: Duration,
     /// Packages per actor.
     pub packages_at_once: usize,
     /// From this many bytes a package is large.

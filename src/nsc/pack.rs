@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::tree::Tree;
 use crate::blame::{Blame, Failure};
+use crate::disk::OnDisk;
 use crate::fs::{self, Fingerprint, FsError, Mode};
 use crate::package::{Content, Draft, Fastq, Reason};
 use crate::supervisor::meter::Meter;
@@ -21,8 +22,9 @@ pub struct Built {
     pub bytes: u64,
 }
 
-/// Builds the package of a draft at its place in the tree. Blocks on the disk: run it on the pool.
-pub fn build(tree: &Tree, draft: &Draft, meter: &Meter) -> Result<Built, Failure> {
+/// Builds the package of a draft at its place in the tree. Late, it has built the very package that the next attempt finds and
+/// accepts.
+pub fn build(on: &OnDisk, tree: &Tree, draft: &Draft, meter: &Meter) -> Result<Built, Failure> {
     let (scratch, place) = (tree.packing(&draft.id), tree.waiting(&draft.id, draft.priority));
     let (document, text, files) = contents(draft);
     let bytes = files.iter().map(|f| f.size).sum::<u64>() + text.len() as u64;
@@ -30,7 +32,7 @@ pub fn build(tree: &Tree, draft: &Draft, meter: &Meter) -> Result<Built, Failure
     // In place already, or even sent already by an uploader on another host, when we were cut off before we noted it.
     for place in [&place, &tree.transferred(&draft.id, draft.priority)] {
         if fs::dir_exists(place)? {
-            return if is_ours(place, &document, &text, files)? {
+            return if is_ours(on, place, &document, &text, files)? {
                 Ok(built)
             } else {
                 Err(Blame::stop(Reason::NameTaken, format!("{} exists and is another one", place.display())))
@@ -40,11 +42,14 @@ pub fn build(tree: &Tree, draft: &Draft, meter: &Meter) -> Result<Built, Failure
     fs::discard_scratch(&scratch)?;
     fs::create_dir(&scratch)?;
     for file in files {
-        link(file, &scratch.join(file.to.as_str()), meter)?;
+        link(on, file, &scratch.join(file.to.as_str()), meter)?;
         meter.alive();
+        on.moved();
     }
     fs::write_durably(&scratch.join(document), text.as_bytes())?;
+    on.moved();
     fs::write_durably(&scratch.join(tree.marker()), b"")?;
+    on.moved();
     if let Some(parent) = place.parent() {
         fs::create_dir(parent)?;
     }
@@ -59,7 +64,7 @@ fn pretty(doc: &impl serde::Serialize) -> String {
 }
 
 /// One delivered file into the package. A copy only where the file systems differ, and then it is said.
-fn link(file: &Fastq, to: &Path, meter: &Meter) -> Result<(), Failure> {
+fn link(on: &OnDisk, file: &Fastq, to: &Path, meter: &Meter) -> Result<(), Failure> {
     match fs::hard_link(&file.from, to) {
         Ok(()) => {}
         Err(e) if e.source.kind() == ErrorKind::NotFound => {
@@ -73,7 +78,7 @@ fn link(file: &Fastq, to: &Path, meter: &Meter) -> Result<(), Failure> {
         }
         Err(e) if e.source.kind() == ErrorKind::CrossesDevices => {
             tracing::warn!(from = %file.from.display(), "copied, not linked: the delivery is on another file system");
-            copy(&file.from, to, meter)?;
+            copy(on, &file.from, to, meter)?;
         }
         Err(e) => return Err(e.into()),
     }
@@ -89,7 +94,7 @@ fn link(file: &Fastq, to: &Path, meter: &Meter) -> Result<(), Failure> {
 }
 
 /// Block by block, so that a large file shows that it moves.
-fn copy(from: &Path, to: &Path, meter: &Meter) -> Result<(), FsError> {
+fn copy(on: &OnDisk, from: &Path, to: &Path, meter: &Meter) -> Result<(), FsError> {
     let mut source = File::open(from).map_err(FsError::at("open", from))?;
     let mut target = fs::open(to, Mode::New)?;
     let mut block = vec![0; 1 << 20];
@@ -101,6 +106,7 @@ fn copy(from: &Path, to: &Path, meter: &Meter) -> Result<(), FsError> {
         fs::permitted("write", to)?;
         target.write_all(block.get(..n).unwrap_or_default()).map_err(FsError::at("write", to))?;
         meter.add(n as u64);
+        on.moved();
     }
 }
 
@@ -113,15 +119,15 @@ fn contents(draft: &Draft) -> (String, String, &[Fastq]) {
 }
 
 /// Whether an uploader has moved this very package to its rest.
-pub fn is_transferred(tree: &Tree, draft: &Draft) -> Result<bool, FsError> {
+pub fn is_transferred(on: &OnDisk, tree: &Tree, draft: &Draft) -> Result<bool, FsError> {
     let (document, text, files) = contents(draft);
     let rest = tree.transferred(&draft.id, draft.priority);
     let waits = fs::dir_exists(&tree.waiting(&draft.id, draft.priority))?;
-    Ok(!waits && fs::dir_exists(&rest)? && is_ours(&rest, &document, &text, files)?)
+    Ok(!waits && fs::dir_exists(&rest)? && is_ours(on, &rest, &document, &text, files)?)
 }
 
 /// Whether exactly this package lies at `place`. A disk that does not answer is an error, not a "no".
-fn is_ours(place: &Path, document: &str, text: &str, files: &[Fastq]) -> Result<bool, FsError> {
+fn is_ours(on: &OnDisk, place: &Path, document: &str, text: &str, files: &[Fastq]) -> Result<bool, FsError> {
     let document = place.join(document);
     match std::fs::read(&document) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
@@ -130,6 +136,7 @@ fn is_ours(place: &Path, document: &str, text: &str, files: &[Fastq]) -> Result<
         Ok(_) => {}
     }
     for file in files {
+        on.moved();
         match Fingerprint::of(&place.join(file.to.as_str())) {
             Err(e) if e.source.kind() == ErrorKind::NotFound => return Ok(false),
             found if found.as_ref().is_ok_and(|f| f.size != file.size) => return Ok(false),
@@ -163,7 +170,7 @@ mod tests {
             scan: Duration::from_secs(1),
         };
         let tree = Tree::new(&conf);
-        tree.prepare().unwrap();
+        tree.prepare(&OnDisk::alone()).unwrap();
         tree
     }
 
@@ -182,7 +189,7 @@ mod tests {
     fn a_sample_is_linked_not_copied_and_can_be_built_again() {
         let root = tempfile::tempdir().unwrap();
         let (tree, draft) = (tree(root.path()), sample(root.path()));
-        let built = build(&tree, &draft, &meter()).unwrap();
+        let built = build(&OnDisk::alone(), &tree, &draft, &meter()).unwrap();
         assert_eq!(built.files, 2);
         let place = root.path().join("production/urgent/samples/Diag-1-HG1");
         let ino = |p: &Path| std::fs::metadata(p).unwrap().ino();
@@ -191,7 +198,7 @@ mod tests {
             ino(&root.path().join("delivered_R1_001.fastq.gz"))
         );
         assert!(place.join("Diag-1-HG1.sample").is_file() && place.join("COMPLETE").is_file());
-        assert_eq!(build(&tree, &draft, &meter()).unwrap(), built);
+        assert_eq!(build(&OnDisk::alone(), &tree, &draft, &meter()).unwrap(), built);
         assert!(!tree.packing(&draft.id).exists());
     }
 
@@ -202,7 +209,9 @@ mod tests {
         let place = tree.waiting(&draft.id, draft.priority);
         fs::create_dir(&place).unwrap();
         fs::write_durably(&place.join("Diag-1-HG1.sample"), b"{}").unwrap();
-        let Err(Failure::Unit(blame)) = build(&tree, &draft, &meter()) else { panic!("must be refused") };
+        let Err(Failure::Unit(blame)) = build(&OnDisk::alone(), &tree, &draft, &meter()) else {
+            panic!("must be refused")
+        };
         assert_eq!(blame.reason, Some(Reason::NameTaken));
         assert_eq!(std::fs::read(place.join("Diag-1-HG1.sample")).unwrap(), b"{}");
     }
@@ -217,7 +226,9 @@ mod tests {
                 None => std::fs::remove_file(&from).unwrap(),
                 Some(bytes) => fs::write_durably(&from, bytes).unwrap(),
             }
-            let Err(Failure::Unit(blame)) = build(&tree, &draft, &meter()) else { panic!("must be refused") };
+            let Err(Failure::Unit(blame)) = build(&OnDisk::alone(), &tree, &draft, &meter()) else {
+                panic!("must be refused")
+            };
             assert_eq!(blame.reason, Some(reason));
             assert!(!tree.waiting(&draft.id, draft.priority).exists());
         }
@@ -227,15 +238,18 @@ mod tests {
     fn what_was_sent_by_another_host_is_recognised_and_not_built_again() {
         let root = tempfile::tempdir().unwrap();
         let (tree, draft) = (tree(root.path()), sample(root.path()));
-        let built = build(&tree, &draft, &meter()).unwrap();
-        assert!(!is_transferred(&tree, &draft).unwrap());
+        let built = build(&OnDisk::alone(), &tree, &draft, &meter()).unwrap();
+        assert!(!is_transferred(&OnDisk::alone(), &tree, &draft).unwrap());
         let rest = tree.transferred(&draft.id, draft.priority);
         fs::publish(&tree.waiting(&draft.id, draft.priority), &rest).unwrap();
-        assert!(is_transferred(&tree, &draft).unwrap());
-        assert_eq!(build(&tree, &draft, &meter()).unwrap(), built);
+        assert!(is_transferred(&OnDisk::alone(), &tree, &draft).unwrap());
+        assert_eq!(build(&OnDisk::alone(), &tree, &draft, &meter()).unwrap(), built);
         assert!(!tree.waiting(&draft.id, draft.priority).exists());
         fs::write_durably(&rest.join("Diag-1-HG1.sample"), b"{}").unwrap();
-        assert!(!is_transferred(&tree, &draft).unwrap(), "an old one of that name is no proof");
+        assert!(
+            !is_transferred(&OnDisk::alone(), &tree, &draft).unwrap(),
+            "an old one of that name is no proof"
+        );
     }
 
     #[test]
@@ -244,7 +258,7 @@ mod tests {
         let (from, to, meter) = (root.path().join("a"), root.path().join("b"), meter());
         let bytes: Vec<u8> = (0..3_000_000u32).map(|n| n as u8).collect();
         fs::write_durably(&from, &bytes).unwrap();
-        copy(&from, &to, &meter).unwrap();
+        copy(&OnDisk::alone(), &from, &to, &meter).unwrap();
         assert!(std::fs::read(&to).unwrap() == bytes);
         assert_eq!(meter.ticks(), 3);
     }
@@ -269,7 +283,7 @@ mod tests {
             after: vec![],
             content: Content::Analysis { doc: Box::new(doc) },
         };
-        assert_eq!(build(&tree, &draft, &meter()).unwrap().files, 1);
+        assert_eq!(build(&OnDisk::alone(), &tree, &draft, &meter()).unwrap().files, 1);
         assert!(root.path().join("production/normal/analyses/a-TRIO/a-TRIO.analysis").is_file());
     }
 }

@@ -17,9 +17,9 @@ use crate::blame::{Blame, Failure, put_on_record, weight};
 use crate::clarity::LimsId;
 use crate::clock;
 use crate::conf::WorkConf;
+use crate::disk::{Disk, Disks};
 use crate::journal::{Event, Facts, Fold, Journal, OrderRow, Phase};
 use crate::package::{Draft, OrderId, PackageId, Reason, State};
-use crate::pool::Pool;
 use crate::supervisor::jitter;
 use crate::supervisor::meter::Meter;
 use crate::supervisor::station::Work;
@@ -128,8 +128,13 @@ pub struct Packing {
     pub exporter: Exporter,
     /// The transfer tree.
     pub tree: Tree,
-    /// For the disk.
-    pub pool: Pool,
+    /// Who works on what.
+    pub disks: Disks,
+    /// For building: it touches the delivery as well as the tree, so it has a lane of its own, and a delivery that hangs does
+    /// not hold up what is sent from the tree.
+    pub building: Disk,
+    /// For the tree alone.
+    pub tree_disk: Disk,
 }
 
 /// What the packager knows between two turns.
@@ -153,10 +158,13 @@ impl Work for Packager {
     fn waiting(&mut self) -> Vec<Unit> {
         let view = self.packing.journal.view();
         let inbox = view.inbox(&[State::Claimed], clock::now());
-        let leaving = inbox.iter().filter(|row| may_leave(&view, &row.id));
+        let Packing { disks, building, .. } = &self.packing;
+        let leaving = inbox.iter().filter(|row| {
+            may_leave(&view, &row.id) && disks.is_free(&row.id.to_string()) && building.takes_work()
+        });
         let mut units: Vec<Unit> = leaving.map(|row| Unit::Pack(row.id.clone())).collect();
         units.extend(view.open_orders().into_iter().filter_map(|row| next(&view, row, clock::now())));
-        if self.look.is_due() {
+        if self.look.is_due() && disks.is_free(&Unit::Look.to_string()) {
             units.push(Unit::Look);
         }
         units
@@ -301,11 +309,12 @@ impl Packing {
     }
 
     async fn pack(&self, id: &PackageId, meter: &Meter) -> Result<(), Failure> {
+        let hold = self.disks.hold(&id.to_string()).await?;
         let Some(draft) = self.journal.view().draft(id).cloned() else {
             return Err(Failure::Fatal(format!("{id} is claimed but has no order in the journal")));
         };
         let (tree, priority, meter) = (self.tree.clone(), draft.priority, meter.clone());
-        let built = self.pool.run(move || pack::build(&tree, &draft, &meter)).await??;
+        let built = hold.on(&self.building, move |on| pack::build(on, &tree, &draft, &meter)).await??;
         let place = self.tree.waiting(id, priority).display().to_string();
         let facts = Facts {
             files: Some(built.files),
@@ -373,6 +382,7 @@ impl Packing {
 
     /// When the uploader runs elsewhere, its work shows in the tree: the package has moved below `transferred/`.
     async fn look(&self) -> Result<(), Failure> {
+        let hold = self.disks.hold(&Unit::Look.to_string()).await?;
         let packed: Vec<Draft> = {
             let view = self.journal.view();
             let mine = view.in_state(State::Packed).filter(|r| r.order.is_some());
@@ -380,7 +390,7 @@ impl Packing {
         };
         for draft in packed {
             let (tree, of) = (self.tree.clone(), draft.clone());
-            if self.pool.run(move || pack::is_transferred(&tree, &of)).await?? {
+            if hold.on(&self.tree_disk, move |on| pack::is_transferred(on, &tree, &of)).await?? {
                 let place = self.tree.transferred(&draft.id, draft.priority).display().to_string();
                 let facts = Facts { place: Some(place), ..Facts::default() };
                 let _moved = self

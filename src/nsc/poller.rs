@@ -12,10 +12,10 @@ use super::exporter::Exporter;
 use super::order;
 use super::reading::look;
 use crate::blame::{Blame, Failure};
+use crate::disk::{Disk, Disks};
 use crate::journal::{Journal, Phase};
 use crate::notices::Notices;
 use crate::package::{Order, PackageId, Window};
-use crate::pool::Pool;
 use crate::supervisor::meter::Meter;
 use crate::supervisor::station::Work;
 use crate::supervisor::timer::Timer;
@@ -36,7 +36,8 @@ impl std::fmt::Display for Round {
 /// What the poller knows between two looks.
 pub struct Poller {
     exporter: Exporter,
-    pool: Pool,
+    disks: Disks,
+    delivery: Disk,
     journal: Journal,
     waiting: Notices,
     window: Window,
@@ -44,16 +45,16 @@ pub struct Poller {
 }
 
 impl Poller {
-    /// A fresh one, for every incarnation.
+    /// A fresh one, for every incarnation. `delivery`: the disk of what is delivered.
     pub fn new(
         exporter: Exporter,
         journal: Journal,
         waiting: Notices,
-        pool: Pool,
+        (disks, delivery): (Disks, Disk),
         window: Window,
         interval: Duration,
     ) -> Self {
-        Self { exporter, pool, journal, waiting, window, timer: Timer::new(interval) }
+        Self { exporter, disks, delivery, journal, waiting, window, timer: Timer::new(interval) }
     }
 }
 
@@ -62,15 +63,17 @@ impl Work for Poller {
     type Blame = Blame;
 
     fn waiting(&mut self) -> Vec<Round> {
-        if self.timer.is_due() { vec![Round] } else { Vec::new() }
+        if self.timer.is_due() && self.disks.is_free(&Round.to_string()) { vec![Round] } else { Vec::new() }
     }
 
     fn perform(&self, _: Round, meter: Meter) -> LocalBoxFuture<'static, Result<(), Failure>> {
         let (exporter, journal) = (self.exporter.clone(), self.journal.clone());
-        let (waiting, pool, window) = (self.waiting.clone(), self.pool.clone(), self.window);
+        let (waiting, window) = (self.waiting.clone(), self.window);
+        let (disks, delivery) = (self.disks.clone(), self.delivery.clone());
         let look = async move {
+            let hold = disks.hold(&Round.to_string()).await?;
             let (artifacts, packages) = known(&journal);
-            let look = look(&exporter, &artifacts, &packages, &meter, &pool).await?;
+            let look = look(&exporter, &artifacts, &packages, &meter, (&hold, &delivery)).await?;
             let mut refused = look.waiting;
             let group = |order: Order| {
                 let priority = order.packages.iter().map(|d| d.priority).max().unwrap_or_default();

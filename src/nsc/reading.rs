@@ -10,10 +10,10 @@ use super::exporter::Exporter;
 use super::order::{self, Delivery, LaneOutput, NotYet, Queued};
 use crate::blame::Failure;
 use crate::clarity::{Artifact, LimsId, Process, Project, Sample};
+use crate::disk::{Disk, Hold, OnDisk};
 use crate::fs::FsError;
 use crate::journal::Phase;
 use crate::package::{Draft, Order, PackageId};
-use crate::pool::Pool;
 use crate::supervisor::meter::Meter;
 
 /// What a look at the queue found.
@@ -31,7 +31,7 @@ pub async fn look(
     known: &BTreeMap<String, (String, Phase)>,
     taken: &BTreeSet<PackageId>,
     meter: &Meter,
-    pool: &Pool,
+    (hold, disk): (&Hold, &Disk),
 ) -> Result<Look, Failure> {
     let mut look = Look::default();
     let queue = exporter.queue().await?;
@@ -52,7 +52,8 @@ pub async fn look(
     let mut reading = Reading {
         exporter,
         meter,
-        pool,
+        hold,
+        disk,
         processes: BTreeMap::new(),
         projects: BTreeMap::new(),
         deliveries: BTreeMap::new(),
@@ -113,7 +114,9 @@ fn free(draft: Draft, taken: &BTreeSet<PackageId>) -> Result<Draft, NotYet> {
 struct Reading<'a> {
     exporter: &'a Exporter,
     meter: &'a Meter,
-    pool: &'a Pool,
+    hold: &'a Hold,
+    /// Of the delivery.
+    disk: &'a Disk,
     processes: BTreeMap<LimsId, Process>,
     projects: BTreeMap<LimsId, Project>,
     deliveries: BTreeMap<PathBuf, Delivery>,
@@ -294,7 +297,7 @@ impl Reading<'_> {
             let dir = run.delivery(root, one.project.name.as_deref().unwrap_or_default());
             if let Entry::Vacant(new) = self.deliveries.entry(dir) {
                 let dir = new.key().clone();
-                let delivery = self.pool.run(move || read_delivery(&dir)).await??;
+                let delivery = self.hold.on(self.disk, move |on| read_delivery(on, &dir)).await??;
                 let _kept = new.insert(delivery);
             }
         }
@@ -329,7 +332,7 @@ impl Reading<'_> {
 }
 
 /// What lies in a delivery directory; one that is not there (yet) is empty.
-fn read_delivery(dir: &Path) -> Result<Delivery, FsError> {
+fn read_delivery(on: &OnDisk, dir: &Path) -> Result<Delivery, FsError> {
     let mut delivery = Delivery::default();
     let entries = match std::fs::read_dir(dir) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(delivery),
@@ -337,12 +340,14 @@ fn read_delivery(dir: &Path) -> Result<Delivery, FsError> {
     };
     for entry in entries {
         let entry = entry.map_err(FsError::at("list", dir))?;
+        on.moved();
         let meta = entry.metadata().map_err(FsError::at("look at", &entry.path()))?;
         if meta.is_file() {
             let _none_before =
                 delivery.sizes.insert(entry.file_name().to_string_lossy().into_owned(), meta.len());
         }
     }
+    on.moved();
     let sums = dir.join("md5sum.txt");
     match std::fs::read_to_string(&sums) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}

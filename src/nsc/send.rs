@@ -4,6 +4,7 @@
 //! pass. The bytes of `COMMIT` are journalled before they are put, so a repeat after a crash puts the same bytes.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -13,6 +14,7 @@ use super::tree::Tree;
 use crate::blame::{Blame, Failure};
 use crate::chain;
 use crate::clock;
+use crate::disk::{Disk, Disks, Hold, OnDisk};
 use crate::fs::{self, Fingerprint, FsError};
 use crate::journal::{Facts, Journal};
 use crate::notices::Notices;
@@ -20,9 +22,8 @@ use crate::package::{
     COMMIT, COMMIT_SIG, Commit, Digests, MANIFEST, MAX_DOCUMENT_BYTES, Manifest, PackageId, Priority, Read,
     Reason, RelPath, Sender, Sha256Hex, expected_reads, is_document,
 };
-use crate::pool::Pool;
 use crate::signature::Signer;
-use crate::store::Store;
+use crate::store::{Origin, Store};
 use crate::supervisor::meter::Meter;
 
 /// All that sending needs; clones share.
@@ -34,8 +35,12 @@ pub struct Sending {
     pub store: Store,
     /// The transfer tree.
     pub tree: Tree,
-    /// For the disk.
-    pub pool: Pool,
+    /// Who works on what.
+    pub disks: Disks,
+    /// Of the transfer tree.
+    pub tree_disk: Disk,
+    /// Of the upload progress.
+    pub state_disk: Disk,
     /// Upload progress lies here.
     pub state_dir: PathBuf,
     /// Files of one package at the same time.
@@ -55,23 +60,90 @@ struct Payload {
     expected: Option<Read>,
 }
 
+/// What is in the package, and what its documents promise of it.
+fn survey(on: &OnDisk, tree: &Tree, dir: &Path) -> Result<Vec<Payload>, Failure> {
+    if !fs::dir_exists(dir)? {
+        fs::answers(&tree.scratch())?;
+        return Err(Blame::stop(
+            Reason::FileMissing,
+            format!("the package directory {} is gone", dir.display()),
+        ));
+    }
+    let found = fs::plain_files(dir).map_err(|e| match e.is_outage() {
+        true => Failure::Outage(chain(&e)),
+        false => Blame::stop(Reason::UnsafeContent, chain(&e)),
+    })?;
+    let (mut payload, mut documents) = (BTreeMap::new(), BTreeMap::new());
+    for path in found.into_iter().filter(|p| tree.is_payload(p)) {
+        let text = path
+            .to_str()
+            .ok_or_else(|| Blame::stop(Reason::UnsafeContent, format!("{path:?} is not text")))?;
+        let rel: RelPath = text.parse().map_err(|e| Blame::stop(Reason::UnsafeContent, e))?;
+        let on_disk = dir.join(&path);
+        let source = Fingerprint::of(&on_disk)?;
+        on.moved();
+        if is_document(&rel) && source.size <= MAX_DOCUMENT_BYTES {
+            let bytes = std::fs::read(&on_disk).map_err(FsError::at("read", &on_disk))?;
+            drop(documents.insert(rel.clone(), bytes));
+        }
+        drop(payload.insert(rel.clone(), Payload { path: rel, on_disk, source, expected: None }));
+    }
+    let reads = expected_reads(&documents).map_err(|e| Blame::stop(Reason::BadDocument, e))?;
+    for read in reads {
+        let missing = || Blame::stop(Reason::FileMissing, format!("{} is not in the package", read.path));
+        let file = payload.get_mut(&read.path).ok_or_else(missing)?;
+        if file.source.size != read.size {
+            let (found, said) = (file.source.size, read.size);
+            return Err(Blame::stop(
+                Reason::SizeMismatch,
+                format!("{} has {found} bytes, its .sample says {said}", read.path),
+            ));
+        }
+        file.expected = Some(read);
+    }
+    if payload.is_empty() {
+        return Err(Blame::stop(Reason::FileMissing, "the package holds no file"));
+    }
+    Ok(payload.into_values().collect())
+}
+
+/// Writes our manifest beside the payload. One that somebody else put there must say the same.
+fn keep_manifest(_: &OnDisk, tree: &Tree, dir: &Path, text: &str) -> Result<(), Failure> {
+    let path = dir.join(MANIFEST);
+    match std::fs::read(&path) {
+        Ok(present) if present == text.as_bytes() => Ok(()),
+        Ok(_) => Err(Blame::stop(
+            Reason::BadManifest,
+            "the package brings a SHA256SUMS of its own that differs from what was read; correct or remove it",
+        )),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Ok(fs::write_durably_via(&tree.scratch(), &path, text.as_bytes())?)
+        }
+        Err(e) => Err(FsError::at("read", &path)(e).into()),
+    }
+}
+
 impl Sending {
     /// Sends everything of the package in `dir` that the store has not acknowledged yet, and commits it. What comes back is
     /// known then, for the journal.
     pub async fn send(
         &self,
         id: &PackageId,
+        hold: &Hold,
         dir: &Path,
         priority: Priority,
         meter: &Meter,
     ) -> Result<Facts, Failure> {
-        let payload = self.survey(dir)?;
+        let (tree, at) = (self.tree.clone(), dir.to_owned());
+        let payload = hold.on(&self.tree_disk, move |on| survey(on, &tree, &at)).await??;
         let bytes: u64 = payload.iter().map(|p| p.source.size).sum();
         meter.expect(bytes);
-        let ledger = Ledger::open(&self.state_dir, id)?;
+        let (state_dir, of) = (self.state_dir.clone(), id.clone());
+        let ledger = hold.on(&self.state_disk, move |on| Ledger::open(on, &state_dir, &of)).await??;
+        let ledger = Arc::new(ledger);
         let files = payload.len() as u64;
         let sending = stream::iter(payload)
-            .map(|p| self.file(id, p, &ledger, meter))
+            .map(|p| self.file(id, hold, p, &ledger, meter))
             .buffer_unordered(self.files_at_once);
         let digests: Vec<(RelPath, Digests)> = sending.try_collect().await?;
         let mut manifest = Manifest::default();
@@ -79,7 +151,8 @@ impl Sending {
             manifest.insert(path, digest.sha256);
         }
         let text = manifest.to_text();
-        self.keep_manifest(dir, &text)?;
+        let (tree, at, kept) = (self.tree.clone(), dir.to_owned(), text.clone());
+        hold.on(&self.tree_disk, move |on| keep_manifest(on, &tree, &at, &kept)).await??;
         self.store.put(&self.store.key(id, MANIFEST), Bytes::from(text.clone())).await?;
         meter.alive();
         let manifest_sha256 = Sha256Hex::of(text.as_bytes());
@@ -100,62 +173,12 @@ impl Sending {
         })
     }
 
-    /// Forgets the upload progress of a package that is through.
-    pub fn forget(&self, id: &PackageId) -> Result<(), FsError> {
-        Ledger::open(&self.state_dir, id)?.close()
-    }
-
-    /// What is in the package, and what its documents promise of it.
-    fn survey(&self, dir: &Path) -> Result<Vec<Payload>, Failure> {
-        if !fs::dir_exists(dir)? {
-            fs::answers(&self.tree.scratch())?;
-            return Err(Blame::stop(
-                Reason::FileMissing,
-                format!("the package directory {} is gone", dir.display()),
-            ));
-        }
-        let found = fs::plain_files(dir).map_err(|e| match e.is_outage() {
-            true => Failure::Outage(chain(&e)),
-            false => Blame::stop(Reason::UnsafeContent, chain(&e)),
-        })?;
-        let (mut payload, mut documents) = (BTreeMap::new(), BTreeMap::new());
-        for path in found.into_iter().filter(|p| self.tree.is_payload(p)) {
-            let text = path
-                .to_str()
-                .ok_or_else(|| Blame::stop(Reason::UnsafeContent, format!("{path:?} is not text")))?;
-            let rel: RelPath = text.parse().map_err(|e| Blame::stop(Reason::UnsafeContent, e))?;
-            let on_disk = dir.join(&path);
-            let source = Fingerprint::of(&on_disk)?;
-            if is_document(&rel) && source.size <= MAX_DOCUMENT_BYTES {
-                let bytes = std::fs::read(&on_disk).map_err(FsError::at("read", &on_disk))?;
-                drop(documents.insert(rel.clone(), bytes));
-            }
-            drop(payload.insert(rel.clone(), Payload { path: rel, on_disk, source, expected: None }));
-        }
-        let reads = expected_reads(&documents).map_err(|e| Blame::stop(Reason::BadDocument, e))?;
-        for read in reads {
-            let missing = || Blame::stop(Reason::FileMissing, format!("{} is not in the package", read.path));
-            let file = payload.get_mut(&read.path).ok_or_else(missing)?;
-            if file.source.size != read.size {
-                let (found, said) = (file.source.size, read.size);
-                return Err(Blame::stop(
-                    Reason::SizeMismatch,
-                    format!("{} has {found} bytes, its .sample says {said}", read.path),
-                ));
-            }
-            file.expected = Some(read);
-        }
-        if payload.is_empty() {
-            return Err(Blame::stop(Reason::FileMissing, "the package holds no file"));
-        }
-        Ok(payload.into_values().collect())
-    }
-
     async fn file(
         &self,
         id: &PackageId,
+        hold: &Hold,
         file: Payload,
-        ledger: &Ledger,
+        ledger: &Arc<Ledger>,
         meter: &Meter,
     ) -> Result<(RelPath, Digests), Failure> {
         if let Some(digests) = ledger.sent(&file.path, file.source) {
@@ -163,7 +186,8 @@ impl Sending {
             return Ok((file.path, digests.clone()));
         }
         let key = self.store.file_key(id, &file.path);
-        let digests = self.store.send_file(&key, &file.on_disk, file.expected.is_some(), meter).await?;
+        let origin = Origin { hold, disk: &self.tree_disk, path: &file.on_disk };
+        let digests = self.store.send_file(&key, origin, file.expected.is_some(), meter).await?;
         if let (Some(read), Some(found)) = (&file.expected, &digests.md5)
             && read.md5 != *found
         {
@@ -173,24 +197,9 @@ impl Sending {
                 format!("{path} has md5 {found}, the delivery says {said}"),
             ));
         }
-        ledger.note(&file.path, file.source, &digests)?;
+        let (ledger, path, source, sums) = (ledger.clone(), file.path.clone(), file.source, digests.clone());
+        hold.on(&self.state_disk, move |on| ledger.note(on, &path, source, &sums)).await??;
         Ok((file.path, digests))
-    }
-
-    /// Writes our manifest beside the payload. One that somebody else put there must say the same.
-    fn keep_manifest(&self, dir: &Path, text: &str) -> Result<(), Failure> {
-        let path = dir.join(MANIFEST);
-        match std::fs::read(&path) {
-            Ok(present) if present == text.as_bytes() => Ok(()),
-            Ok(_) => Err(Blame::stop(
-                Reason::BadManifest,
-                "the package brings a SHA256SUMS of its own that differs from what was read; correct or remove it",
-            )),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                Ok(fs::write_durably_via(&self.tree.scratch(), &path, text.as_bytes())?)
-            }
-            Err(e) => Err(FsError::at("read", &path)(e).into()),
-        }
     }
 
     /// The commit of this package: as decided before a crash, or the next one of this sender.

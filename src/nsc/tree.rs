@@ -14,6 +14,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::conf::TransferConf;
+use crate::disk::OnDisk;
 use crate::fs::{self, Fingerprint, FsError};
 use crate::package::{Kind, MANIFEST, Name, PackageId, Priority};
 
@@ -49,7 +50,7 @@ impl Tree {
     }
 
     /// Creates the directories, so that others can drop packages from the first minute.
-    pub fn prepare(&self) -> Result<(), FsError> {
+    pub fn prepare(&self, _: &OnDisk) -> Result<(), FsError> {
         for priority in Priority::ALL {
             for kind in &self.kinds {
                 fs::create_dir(&self.production.join(priority.as_str()).join(kind.as_str()))?;
@@ -96,7 +97,7 @@ impl Tree {
     }
 
     /// Looks for packages, the most urgent first.
-    pub fn scan(&self, now: Timestamp) -> Result<Scan, FsError> {
+    pub fn scan(&self, on: &OnDisk, now: Timestamp) -> Result<Scan, FsError> {
         let mut scan = Scan::default();
         for priority in Priority::ALL {
             for kind in &self.kinds {
@@ -107,24 +108,26 @@ impl Tree {
                 };
                 for entry in entries {
                     let path = entry.map_err(FsError::at("list", &dir))?.path();
+                    on.moved();
                     // `analyses-results` holds the directories of its own kinds; files are nobody's package.
                     if path.is_dir() && !self.is_kind(kind, &path) {
-                        self.judge(kind, priority, path, now, &mut scan)?;
+                        self.judge(on, kind, priority, path, now, &mut scan)?;
                     }
                 }
             }
         }
-        self.strangers(&mut scan)?;
+        self.strangers(on, &mut scan)?;
         scan.whole.sort_by(|a, b| (b.1, &a.0).cmp(&(a.1, &b.0)));
         Ok(scan)
     }
 
     /// Directories that are no kind of ours: whoever put something there would wait for ever without a word.
-    fn strangers(&self, scan: &mut Scan) -> Result<(), FsError> {
+    fn strangers(&self, on: &OnDisk, scan: &mut Scan) -> Result<(), FsError> {
         for priority in Priority::ALL {
             let dir = self.production.join(priority.as_str());
             for entry in std::fs::read_dir(&dir).map_err(FsError::at("list", &dir))? {
                 let path = entry.map_err(FsError::at("list", &dir))?.path();
+                on.moved();
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 let known = |k: &Kind| k.as_str().split('/').next() == Some(name.as_str());
                 if path.is_dir() && !name.starts_with('.') && !self.kinds.iter().any(known) {
@@ -143,6 +146,7 @@ impl Tree {
 
     fn judge(
         &self,
+        on: &OnDisk,
         kind: &Kind,
         priority: Priority,
         path: PathBuf,
@@ -152,7 +156,7 @@ impl Tree {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         match name.parse::<Name>() {
             Err(e) => scan.odd.push((path.clone(), e.to_string())),
-            Ok(name) => match self.is_whole(&path, now) {
+            Ok(name) => match self.is_whole(on, &path, now) {
                 Ok(true) => scan.whole.push((PackageId::first(kind.clone(), name), priority, path.clone())),
                 Ok(false) => scan.growing += 1,
                 Err(e) if e.is_outage() => return Err(e),
@@ -162,13 +166,14 @@ impl Tree {
         Ok(())
     }
 
-    fn is_whole(&self, dir: &Path, now: Timestamp) -> Result<bool, FsError> {
+    fn is_whole(&self, on: &OnDisk, dir: &Path, now: Timestamp) -> Result<bool, FsError> {
         if dir.join(&self.marker).is_file() {
             return Ok(true);
         }
         let Some(settle) = self.settle else { return Ok(false) };
         let (files, mut youngest) = (fs::plain_files(dir)?, i128::MIN);
         for file in &files {
+            on.moved();
             youngest = youngest.max(Fingerprint::of(&dir.join(file))?.mtime_ns);
         }
         let age = now.as_nanosecond().saturating_sub(youngest);
@@ -202,14 +207,14 @@ mod tests {
     fn whole_packages_are_found_most_urgent_first_and_growing_ones_wait() {
         let root = tempfile::tempdir().unwrap();
         let tree = tree(root.path(), None);
-        tree.prepare().unwrap();
+        tree.prepare(&OnDisk::alone()).unwrap();
         drop_in(root.path(), "normal/samples/b", &["f", "COMPLETE"]);
         drop_in(root.path(), "normal/samples/a", &["f", "COMPLETE"]);
         drop_in(root.path(), "urgent/analyses-results/trios/t", &["COMPLETE"]);
         drop_in(root.path(), "high/samples/growing", &["f"]);
         drop_in(root.path(), "high/samples/od d", &["f", "COMPLETE"]);
         drop_in(root.path(), "urgent/weird/p", &["f", "COMPLETE"]);
-        let scan = tree.scan(crate::clock::now()).unwrap();
+        let scan = tree.scan(&OnDisk::alone(), crate::clock::now()).unwrap();
         let names: Vec<String> = scan.whole.iter().map(|(id, p, _)| format!("{p} {id}")).collect();
         assert_eq!(
             names,
@@ -225,12 +230,12 @@ mod tests {
     fn a_settle_time_counts_from_the_last_change() {
         let root = tempfile::tempdir().unwrap();
         let tree = tree(root.path(), Some(Duration::from_secs(60)));
-        tree.prepare().unwrap();
+        tree.prepare(&OnDisk::alone()).unwrap();
         drop_in(root.path(), "normal/samples/a", &["f"]);
         drop_in(root.path(), "normal/samples/empty", &[]);
         let now = crate::clock::now();
-        assert_eq!(tree.scan(now).unwrap().whole.len(), 0);
-        let later = tree.scan(now + Duration::from_secs(62)).unwrap();
+        assert_eq!(tree.scan(&OnDisk::alone(), now).unwrap().whole.len(), 0);
+        let later = tree.scan(&OnDisk::alone(), now + Duration::from_secs(62)).unwrap();
         assert_eq!((later.whole.len(), later.growing), (1, 1));
     }
 }

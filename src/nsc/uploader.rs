@@ -4,7 +4,7 @@
 //! sends what is most urgent first, and puts a heartbeat every minute so that the receiver notices silence. Stops a package
 //! whose bytes are not what the delivery promised; an unreachable store or an expired token is an outage, not a failure.
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,11 +12,14 @@ use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use serde_json::json;
 
+use super::ledger::Ledger;
 pub use super::send::Sending;
+use super::tree::Tree;
 use crate::blame::{Blame, Failure, put_on_record, weight};
 use crate::clock;
 use crate::conf::WorkConf;
-use crate::fs;
+use crate::disk::{Hold, OnDisk};
+use crate::fs::{self, FsError};
 use crate::journal::Facts;
 use crate::package::{PackageId, Priority, Reason, State, Window};
 use crate::supervisor::meter::Meter;
@@ -70,7 +73,8 @@ impl Work for Uploader {
 
     fn waiting(&mut self) -> Vec<Unit> {
         let mut units = Vec::new();
-        if self.scan.is_due() {
+        let Sending { disks, tree_disk, .. } = &self.sending;
+        if self.scan.is_due() && disks.is_free(&Unit::Scan.to_string()) {
             units.push(Unit::Scan);
         }
         if self.beat.is_due() {
@@ -78,7 +82,8 @@ impl Work for Uploader {
         }
         let view = self.sending.journal.view();
         let inbox = view.inbox(&[State::Packed, State::Uploading, State::Committed], clock::now());
-        units.extend(inbox.iter().map(|row| Unit::Send(row.id.clone())));
+        let free = |id: &&PackageId| disks.is_free(&id.to_string()) && tree_disk.takes_work();
+        units.extend(inbox.iter().map(|row| &row.id).filter(free).cloned().map(Unit::Send));
         units
     }
 
@@ -121,11 +126,25 @@ impl Work for Uploader {
     }
 }
 
+fn is_there(_: &OnDisk, dir: &Path) -> Result<bool, FsError> {
+    fs::dir_exists(dir)
+}
+
+/// Brings a committed package to its rest. Late, it is one that the next attempt finds there.
+fn lay_to_rest(on: &OnDisk, tree: &Tree, place: &Path, rest: &Path) -> Result<(), FsError> {
+    if is_there(on, place)? || !is_there(on, rest)? {
+        on.moved();
+        fs::answers(&tree.scratch())?;
+        fs::publish(place, rest)?;
+    }
+    Ok(())
+}
+
 impl Sending {
     /// Takes in what others put into the tree, as `Packed`.
     async fn scan(&self, window: Window) -> Result<(), Failure> {
-        let tree = self.tree.clone();
-        let scan = self.pool.run(move || tree.scan(clock::now())).await??;
+        let (tree, hold) = (self.tree.clone(), self.disks.hold(&Unit::Scan.to_string()).await?);
+        let scan = hold.on(&self.tree_disk, move |on| tree.scan(on, clock::now())).await??;
         let mut refused: BTreeMap<String, String> =
             scan.odd.into_iter().map(|(path, why)| (path.display().to_string(), why)).collect();
         let mut new = Vec::new();
@@ -172,6 +191,7 @@ impl Sending {
 
     /// Brings a package to its end, from whatever step an earlier life left it at.
     async fn further(&self, id: &PackageId, meter: &Meter) -> Result<(), Failure> {
+        let hold = self.disks.hold(&id.to_string()).await?;
         let Some((mut state, priority, place)) = self.journal.view().package(id).map(|row| {
             let place = row.facts.place.as_ref().map(PathBuf::from);
             (row.state, row.priority, place.unwrap_or_else(|| self.tree.waiting(id, row.priority)))
@@ -179,7 +199,10 @@ impl Sending {
             return Ok(());
         };
         let rest = self.tree.transferred(id, priority);
-        if matches!(state, State::Packed | State::Uploading) && fs::dir_exists(&rest)? {
+        let at = rest.clone();
+        if matches!(state, State::Packed | State::Uploading)
+            && hold.on(&self.tree_disk, move |on| is_there(on, &at)).await??
+        {
             let detail = format!("{} exists: a package of this name was sent before", rest.display());
             return Err(Blame::stop(Reason::NameTaken, detail));
         }
@@ -190,22 +213,27 @@ impl Sending {
             state = State::Uploading;
         }
         if state == State::Uploading {
-            let facts = self.send(id, &place, priority, meter).await?;
+            let facts = self.send(id, &hold, &place, priority, meter).await?;
             if !self.journal.step(id, Some(State::Uploading), State::Committed, NAME, facts).await? {
                 return Ok(());
             }
             state = State::Committed;
         }
         if state == State::Committed {
-            if fs::dir_exists(&place)? || !fs::dir_exists(&rest)? {
-                fs::answers(&self.tree.scratch())?;
-                fs::publish(&place, &rest)?;
-            }
+            let (tree, to) = (self.tree.clone(), rest.clone());
+            hold.on(&self.tree_disk, move |on| lay_to_rest(on, &tree, &place, &to)).await??;
             let facts = Facts { place: Some(rest.display().to_string()), ..Facts::default() };
             let _moved =
                 self.journal.step(id, Some(State::Committed), State::Transferred, NAME, facts).await?;
-            self.forget(id)?;
+            self.forget(id, &hold).await?;
         }
         Ok(())
+    }
+
+    /// Forgets the upload progress of a package that is through.
+    async fn forget(&self, id: &PackageId, hold: &Hold) -> Result<(), Failure> {
+        let (dir, id) = (self.state_dir.clone(), id.clone());
+        let forget = move |on: &OnDisk| Ledger::open(on, &dir, &id)?.close(on);
+        Ok(hold.on(&self.state_disk, forget).await??)
     }
 }

@@ -3,9 +3,9 @@ use std::fmt::Debug;
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
+use crate::disk::DiskError;
 use crate::fs::FsError;
 use crate::lease::{self, Fenced};
-use crate::pool::PoolError;
 
 /// The causes of an error, each once, without the inner workings of the libraries.
 fn reasons(error: &dyn std::error::Error) -> String {
@@ -73,9 +73,9 @@ pub enum StoreError {
     /// A file on this side.
     #[error(transparent)]
     Fs(#[from] FsError),
-    /// The worker pool.
+    /// The disk's threads.
     #[error(transparent)]
-    Pool(#[from] PoolError),
+    Disk(#[from] DiskError),
 }
 
 impl StoreError {
@@ -118,7 +118,7 @@ impl StoreError {
         match self {
             Self::Outage { .. } | Self::Config(_) => true,
             Self::Fs(e) => e.is_outage(),
-            Self::Pool(e) => matches!(e, PoolError::Ended),
+            Self::Disk(e) => e.is_outage(),
             Self::Fenced { .. } => false,
             Self::NotFound(_) | Self::TooLarge { .. } | Self::Digest { .. } | Self::Changed(_) => false,
         }

@@ -40,7 +40,8 @@ mod tests {
     use crate::conf::{Conf, Role};
     use crate::demo::site::{Site, SiteOptions};
     use crate::demo::store::{FaultKind, FaultRule};
-    use crate::pool::Pool;
+    use crate::disk::Disks;
+    use crate::store::Origin;
     use crate::supervisor::meter::Board;
 
     /// The guarded body is made anew for each attempt, from bytes that are still whole, and under the same signature.
@@ -50,7 +51,9 @@ mod tests {
         let options = SiteOptions { token_life: Duration::from_secs(600), ..SiteOptions::default() };
         let site = Site::open(dir.path(), &options).await.unwrap();
         let conf = Conf::load_with(Some(&site.conf(Role::Nsc)), None, []).unwrap();
-        let store = Store::new(&conf.store, Pool::new("t", 1, 2).unwrap()).unwrap();
+        let disks = Disks::new(1, Duration::from_secs(60), std::sync::Arc::new(|_, _, _| {}));
+        let disk = disks.at("t", dir.path()).unwrap();
+        let store = Store::new(&conf.store, disk.clone()).unwrap();
         let bytes: Vec<u8> = (0..(12 << 20) + 5).map(|n: u32| (n % 253) as u8).collect();
         let source = dir.path().join("source");
         crate::fs::write_durably(&source, &bytes).unwrap();
@@ -60,7 +63,9 @@ mod tests {
         }
         let meter = Board::default().begin("uploader", "t".into());
         let key = "tsd-import/samples/p/r1/f";
-        drop(store.send_file(key, &source, false, &meter).await.unwrap());
+        let hold = disks.hold("t").await.unwrap();
+        let from = Origin { hold: &hold, disk: &disk, path: &source };
+        drop(store.send_file(key, from, false, &meter).await.unwrap());
         assert!(std::fs::read(site.dir.join("store/p22-import").join(key)).unwrap() == bytes);
         let parts = site.store.requests().iter().filter(|r| r.operation() == "UploadPart").count();
         assert_eq!(parts, 6, "each part was sent twice");

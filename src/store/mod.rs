@@ -1,12 +1,13 @@
 //! The object store: S3 in the dialect of a secure zone's proxy. No actor here and no package.
 //!
-//! - Two more headers may be wanted on every request; header files are read afresh for each attempt, so a token that is
+//! - Two more headers may be wanted on every request; header files are read afresh for each request, so a token that is
 //!   renewed on disk is used at once. An expired one is an outage (wait for the next), never a failure of a package.
 //! - Bodies are in memory and signed: the server checks the SHA-256 of every part that it acknowledges. What it says about
 //!   digests in its answer must equal ours. An ETag is never taken for a content hash.
 //! - The sender needs put rights only: nothing here lists, heads or reads on its behalf.
 //! - No request leaves without a permit of the lease, not even a repeat ([`fence`]).
 //! - Stalled-stream protection is off; instead every attempt has a deadline.
+//! - Files are read and written on the lanes of their disks ([`crate::disk`]), which the caller names.
 mod down;
 mod error;
 mod fence;
@@ -25,18 +26,22 @@ use aws_sdk_s3::config::{
 };
 use tokio::sync::Semaphore;
 
+pub use down::Target;
 pub use error::StoreError;
+pub use up::Origin;
 
 use crate::conf::StoreConf;
+use crate::disk::Disk;
 use crate::package::{PackageId, RelPath};
-use crate::pool::Pool;
 use crate::secret::Secret;
 
 /// A connection to one bucket; clones share it.
 #[derive(Clone)]
 pub struct Store {
     client: Client,
-    pool: Pool,
+    headers: headers::Headers,
+    /// Where the files of the headers lie.
+    secrets: Disk,
     bucket: String,
     prefix: String,
     part_size: u64,
@@ -47,8 +52,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Prepares the client; nothing is sent yet.
-    pub fn new(conf: &StoreConf, pool: Pool) -> Result<Self, StoreError> {
+    /// Prepares the client; nothing is sent yet. `secrets`: for the files of headers.
+    pub fn new(conf: &StoreConf, secrets: Disk) -> Result<Self, StoreError> {
         let secret =
             Secret::from_file(&conf.secret_key_file).map_err(|e| StoreError::Config(e.to_string()))?;
         let keys = Credentials::new(&conf.access_key, secret.expose(), None, None, "secret_key_file");
@@ -72,12 +77,13 @@ impl Store {
                     .operation_timeout(whole)
                     .build(),
             )
-            .interceptor(headers)
+            .interceptor(headers.clone())
             .interceptor(fence::Fence)
             .build();
         Ok(Self {
             client: Client::from_conf(config),
-            pool,
+            headers,
+            secrets,
             bucket: conf.bucket.clone(),
             prefix: conf.prefix.clone(),
             part_size: conf.part_size,
@@ -85,6 +91,15 @@ impl Store {
             parts: Arc::new(Semaphore::new(conf.parts_in_flight)),
             patience: conf.attempt_timeout,
         })
+    }
+
+    /// To be called before every request.
+    async fn fresh_headers(&self) -> Result<(), StoreError> {
+        if !self.headers.has_files() {
+            return Ok(());
+        }
+        let headers = self.headers.clone();
+        self.secrets.read(move |on| headers.refresh(on)).await?
     }
 
     /// The key of a package's file: `<prefix>/<kind>/<package>/r<revision>/<file>`.

@@ -1,6 +1,6 @@
 //! Sending a file: every byte is read once, and in that one pass hashed (SHA-256, md5 where the delivery states one) and sent.
 //!
-//! A pool worker reads a part into memory and feeds the file's digests in order; the part then flies on its own while the
+//! A thread of the disk reads a part into memory and feeds the file's digests in order; the part then flies on its own while the
 //! next is read. Parts in flight are bounded over all packages, so memory is about `part_size × parts_in_flight`. The part's
 //! own SHA-256 travels in the signed request and, where the server knows it, as its checksum, and is compared with the
 //! answer. When anything fails the upload is aborted and the file is sent anew at the next attempt.
@@ -17,6 +17,7 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 
 use super::{Store, StoreError};
+use crate::disk::{Disk, DiskError, Hold, OnDisk, Parked};
 use crate::fs::{Fingerprint, FsError};
 use crate::package::{Digests, HashState, Sha256Hex};
 use crate::supervisor::meter::Meter;
@@ -36,19 +37,22 @@ impl Store {
     pub async fn send_file(
         &self,
         key: &str,
-        path: &Path,
+        from: Origin<'_>,
         with_md5: bool,
         meter: &Meter,
     ) -> Result<Digests, StoreError> {
-        let before = Fingerprint::of(path)?;
-        let file = Arc::new(File::open(path).map_err(FsError::at("open", path))?);
-        let source = Source { key, path, file, size: before.size, with_md5, meter };
+        let Origin { hold, disk, path } = from;
+        let (at, lane) = (path.to_owned(), disk.clone());
+        let (before, file) = hold.on(disk, move |on| open(on, &lane, &at)).await??;
+        let (file, size) = (Arc::new(file), before.size);
+        let source = Source { key, hold, disk, path, file, size, with_md5, meter };
         let sent = if source.size <= self.part_size {
             self.send_whole(&source).await?
         } else {
             self.send_parts(&source).await?
         };
-        if Fingerprint::of(path)? != before {
+        let at = path.to_owned();
+        if hold.on(disk, move |on| looks(on, &at)).await?? != before {
             return Err(StoreError::Changed(path.to_owned()));
         }
         Ok(sent)
@@ -56,8 +60,8 @@ impl Store {
 
     async fn send_whole(&self, source: &Source<'_>) -> Result<Digests, StoreError> {
         let _room = self.room().await;
-        let (bytes, state) =
-            self.pool.run(source.read(0, source.size, HashState::new(source.with_md5))).await??;
+        let read = source.read(0, source.size, HashState::new(source.with_md5));
+        let (bytes, state) = source.hold.on(source.disk, read).await??;
         let digests = state.finish();
         self.put_whole(source.key, bytes, &digests.sha256).await?;
         source.meter.add(source.size);
@@ -65,6 +69,7 @@ impl Store {
     }
 
     async fn put_whole(&self, key: &str, bytes: Bytes, digest: &Sha256Hex) -> Result<(), StoreError> {
+        self.fresh_headers().await?;
         let checksum = base64_of(digest);
         let put = self.client.put_object().bucket(&self.bucket).key(key).checksum_sha256(&checksum);
         let put = put.body(ByteStream::from(bytes)).send().await;
@@ -74,6 +79,7 @@ impl Store {
 
     async fn send_parts(&self, source: &Source<'_>) -> Result<Digests, StoreError> {
         let key = source.key;
+        self.fresh_headers().await?;
         let created = self.client.create_multipart_upload().bucket(&self.bucket).key(key);
         let created = created.checksum_algorithm(ChecksumAlgorithm::Sha256).send().await;
         let created = created.map_err(StoreError::from_sdk("begin an upload", key))?;
@@ -101,12 +107,12 @@ impl Store {
             let room = self.room().await;
             let len = length.min(size - offset);
             let read = source.read(offset, len, state);
-            let read = move || {
-                let (bytes, state) = read()?;
+            let read = move |on: &OnDisk| {
+                let (bytes, state) = read(on)?;
                 let own = Sha256Hex::of(&bytes);
                 Ok::<_, FsError>((bytes, state, own))
             };
-            let (bytes, fed, own) = self.pool.run(read).await??;
+            let (bytes, fed, own) = source.hold.on(source.disk, read).await??;
             state = fed;
             let (me, key, upload, meter) =
                 (self.clone(), key.to_owned(), upload.to_owned(), source.meter.clone());
@@ -125,6 +131,7 @@ impl Store {
         }
         landed.sort_by_key(|p| p.part_number());
         let whole = CompletedMultipartUpload::builder().set_parts(Some(landed)).build();
+        self.fresh_headers().await?;
         let complete =
             self.client.complete_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
         let complete = complete.multipart_upload(whole).send().await;
@@ -140,6 +147,7 @@ impl Store {
         bytes: Bytes,
         digest: &Sha256Hex,
     ) -> Result<CompletedPart, StoreError> {
+        self.fresh_headers().await?;
         let checksum = base64_of(digest);
         let put =
             self.client.upload_part().bucket(&self.bucket).key(key).upload_id(upload).part_number(number);
@@ -159,36 +167,73 @@ impl Store {
 fn joined(
     done: Result<Result<CompletedPart, StoreError>, tokio::task::JoinError>,
 ) -> Result<CompletedPart, StoreError> {
-    done.unwrap_or_else(|e| Err(crate::pool::PoolError::Panicked(e.to_string()).into()))
+    done.unwrap_or_else(|e| Err(DiskError::Panicked(e.to_string()).into()))
+}
+
+/// Where a file is sent from.
+#[derive(Clone, Copy)]
+pub struct Origin<'a> {
+    /// On whose behalf.
+    pub hold: &'a Hold,
+    /// On which disk it lies.
+    pub disk: &'a Disk,
+    /// The file.
+    pub path: &'a Path,
 }
 
 /// A file on its way.
 struct Source<'a> {
     key: &'a str,
+    hold: &'a Hold,
+    disk: &'a Disk,
     path: &'a Path,
-    file: Arc<File>,
+    file: Arc<Parked<File>>,
     size: u64,
     with_md5: bool,
     meter: &'a Meter,
 }
 
+fn looks(_: &OnDisk, path: &Path) -> Result<Fingerprint, FsError> {
+    Fingerprint::of(path)
+}
+
+fn open(on: &OnDisk, disk: &Disk, path: &Path) -> Result<(Fingerprint, Parked<File>), FsError> {
+    let before = looks(on, path)?;
+    let file = File::open(path).map_err(FsError::at("open", path))?;
+    Ok((before, Parked::new(disk, file)))
+}
+
+/// The bytes of one part, read and hashed block by block.
+fn stretch(
+    on: &OnDisk,
+    file: &File,
+    path: &Path,
+    offset: u64,
+    bytes: &mut [u8],
+    state: &mut HashState,
+) -> Result<(), FsError> {
+    let mut at = offset;
+    for block in bytes.chunks_mut(BLOCK) {
+        file.read_exact_at(block, at).map_err(FsError::at("read", path))?;
+        on.moved();
+        state.update(block);
+        at += block.len() as u64;
+    }
+    Ok(())
+}
+
 impl Source<'_> {
-    /// Work for the pool: reads a stretch and feeds the file's digests with it, block by block while it is hot.
+    /// Work for the disk: reads a stretch and feeds the file's digests with it, block by block while it is hot.
     fn read(
         &self,
         offset: u64,
         length: u64,
         mut state: HashState,
-    ) -> impl FnOnce() -> Result<(Bytes, HashState), FsError> + use<> {
+    ) -> impl FnOnce(&OnDisk) -> Result<(Bytes, HashState), FsError> + Send + use<> {
         let (file, path) = (self.file.clone(), self.path.to_owned());
-        move || {
+        move |on| {
             let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-            let mut at = offset;
-            for block in bytes.chunks_mut(BLOCK) {
-                file.read_exact_at(block, at).map_err(FsError::at("read", &path))?;
-                state.update(block);
-                at += block.len() as u64;
-            }
+            stretch(on, file.get(on), &path, offset, &mut bytes, &mut state)?;
             Ok((Bytes::from(bytes), state))
         }
     }

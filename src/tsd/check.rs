@@ -11,6 +11,7 @@ use rustix::fs::Advice;
 
 use super::landing::set_mode;
 use crate::conf::LandingConf;
+use crate::disk::OnDisk;
 use crate::fs::{self, FsError, Mode};
 use crate::package::{
     Digests, HashState, MANIFEST, MAX_DOCUMENT_BYTES, MAX_MANIFEST_BYTES, Manifest, PackageId, READY, Reason,
@@ -39,29 +40,71 @@ fn wrong(reason: Reason, detail: impl std::fmt::Display) -> Fault {
     Fault::Wrong { reason, detail: detail.to_string() }
 }
 
-/// Reads a file back from the disk itself: its pages are dropped from the cache first, so that what is hashed is what the
-/// disk holds. That works only for pages that were fsynced, which is why copying ends with it.
-pub fn read_back(path: &Path, with_md5: bool, mut seen: impl FnMut(u64)) -> Result<Digests, FsError> {
-    let mut file = File::open(path).map_err(FsError::at("open", path))?;
-    rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)
-        .map_err(|e| FsError::at("drop the cached pages of", path)(e.into()))?;
-    let (mut state, mut block) = (HashState::new(with_md5), vec![0; BLOCK]);
-    loop {
-        match file.read(&mut block) {
-            Ok(0) => return Ok(state.finish()),
-            Ok(n) => {
-                state.update(&block[..n]);
-                seen(n as u64);
+/// A file that is read back from the disk itself: its pages are dropped from the cache first, so that what is hashed is what
+/// the disk holds. That works only for pages that were fsynced, which is why copying ends with it.
+pub struct Reading {
+    file: File,
+    path: PathBuf,
+    state: HashState,
+    block: Vec<u8>,
+}
+
+impl Reading {
+    /// Opens it.
+    pub fn open(_: &OnDisk, path: &Path, with_md5: bool) -> Result<Self, FsError> {
+        let file = File::open(path).map_err(FsError::at("open", path))?;
+        rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)
+            .map_err(|e| FsError::at("drop the cached pages of", path)(e.into()))?;
+        let (state, block) = (HashState::new(with_md5), vec![0; BLOCK]);
+        Ok(Self { file, path: path.to_owned(), state, block })
+    }
+
+    /// Reads on, for about `limit` bytes, so that other files get their turn on the disk. The digests, when it is through.
+    pub fn further(
+        &mut self,
+        on: &OnDisk,
+        limit: u64,
+        mut seen: impl FnMut(u64),
+    ) -> Result<Option<Digests>, FsError> {
+        let mut read = 0;
+        while read < limit {
+            match self.file.read(&mut self.block) {
+                Ok(0) => {
+                    let state = std::mem::replace(&mut self.state, HashState::new(false));
+                    return Ok(Some(state.finish()));
+                }
+                Ok(n) => {
+                    on.moved();
+                    self.state.update(self.block.get(..n).unwrap_or_default());
+                    read += n as u64;
+                    seen(n as u64);
+                }
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(FsError::at("read back", &self.path)(e)),
             }
-            Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(e) => return Err(FsError::at("read back", path)(e)),
+        }
+        Ok(None)
+    }
+}
+
+/// Reads a whole file back.
+pub fn read_back(
+    on: &OnDisk,
+    path: &Path,
+    with_md5: bool,
+    mut seen: impl FnMut(u64),
+) -> Result<Digests, FsError> {
+    let mut reading = Reading::open(on, path, with_md5)?;
+    loop {
+        if let Some(digests) = reading.further(on, u64::MAX, &mut seen)? {
+            return Ok(digests);
         }
     }
 }
 
 /// Reads `SHA256SUMS` back from the disk and makes sure that it is the one that was committed.
-pub fn manifest_is(dir: &Path, committed: Option<&Sha256Hex>) -> Result<(), Fault> {
-    let found = read_back(&dir.join(MANIFEST), false, |_| {})?.sha256;
+pub fn manifest_is(on: &OnDisk, dir: &Path, committed: Option<&Sha256Hex>) -> Result<(), Fault> {
+    let found = read_back(on, &dir.join(MANIFEST), false, |_| {})?.sha256;
     if committed == Some(&found) {
         return Ok(());
     }
@@ -84,7 +127,7 @@ pub struct Survey {
 }
 
 /// Looks at a package without hashing: the manifest is readable, exactly its files are there, the documents fit the kind.
-pub fn survey(dir: &Path, id: Option<&PackageId>) -> Result<Survey, Fault> {
+pub fn survey(on: &OnDisk, dir: &Path, id: Option<&PackageId>) -> Result<Survey, Fault> {
     let path = dir.join(MANIFEST);
     let size = fs::Fingerprint::of(&path)?.size;
     if size > MAX_MANIFEST_BYTES as u64 {
@@ -115,6 +158,7 @@ pub fn survey(dir: &Path, id: Option<&PackageId>) -> Result<Survey, Fault> {
             return Err(wrong(Reason::BadDocument, format!("{path} is too large for a document")));
         }
         drop(documents.insert(path.clone(), std::fs::read(&on_disk).map_err(FsError::at("read", &on_disk))?));
+        on.moved();
     }
     if let Some(id) = id {
         check_structure(&id.kind, &id.name, &documents, |file| manifest.get(file).is_some())
@@ -174,12 +218,17 @@ pub fn conclude(dir: &Path, survey: &Survey, found: &BTreeMap<RelPath, Digests>)
     Ok(Verified { dir: dir.to_owned() })
 }
 
-/// Reads back a whole package, one file after the other. Blocks: for commands and tests; the verifier does it on the pool.
-pub fn verify(dir: &Path, id: Option<&PackageId>, mut seen: impl FnMut(u64)) -> Result<Verified, Fault> {
-    let survey = survey(dir, id)?;
+/// Reads back a whole package, one file after the other: for commands and tests. The verifier reads several side by side.
+pub fn verify(
+    on: &OnDisk,
+    dir: &Path,
+    id: Option<&PackageId>,
+    mut seen: impl FnMut(u64),
+) -> Result<Verified, Fault> {
+    let survey = survey(on, dir, id)?;
     let mut found = BTreeMap::new();
     for (path, _) in survey.manifest.iter() {
-        let digests = read_back(&dir.join(path.as_str()), survey.promised.contains_key(path), &mut seen)?;
+        let digests = read_back(on, &dir.join(path.as_str()), survey.promised.contains_key(path), &mut seen)?;
         drop(found.insert(path.clone(), digests));
     }
     conclude(dir, &survey, &found)
@@ -193,15 +242,19 @@ pub struct InPlace {
 }
 
 impl Verified {
-    /// Renames it to its destination; whatever exists there is not touched.
-    pub fn put_in_place(self, destination: &Path) -> Result<InPlace, Fault> {
+    /// Renames it to its destination; whatever exists there is not touched. Late, it is what the next attempt then finds at
+    /// the destination and verifies there.
+    pub fn put_in_place(self, on: &OnDisk, destination: &Path) -> Result<InPlace, Fault> {
         fail::fail_point!("put-in-place");
         match fs::publish(&self.dir, destination) {
             Err(e) if e.source.kind() == ErrorKind::AlreadyExists => {
                 Err(wrong(Reason::DestinationExists, format!("{} exists", destination.display())))
             }
             Err(e) => Err(e.into()),
-            Ok(()) => Ok(InPlace { dir: destination.to_owned() }),
+            Ok(()) => {
+                on.moved();
+                Ok(InPlace { dir: destination.to_owned() })
+            }
         }
     }
 
@@ -213,16 +266,18 @@ impl Verified {
 
 impl InPlace {
     /// Hands it over: creates `READY`, durable, if its kind wants one. This is the last act.
-    pub fn hand_over(self, place: &LandingConf) -> Result<(), FsError> {
+    /// Late, `READY` says no less: the bytes were read back before, and nobody moves the package meanwhile but its consumer.
+    pub fn hand_over(self, on: &OnDisk, place: &LandingConf) -> Result<(), FsError> {
         // Once more, for the case that an earlier life was cut off between the rename and its fsync.
         self.dir.parent().map_or(Ok(()), fs::sync_dir)?;
+        on.moved();
         if !place.ready {
             return Ok(());
         }
         let ready = self.dir.join(READY);
         fail::fail_point!("hand-over");
         let file = fs::open(&ready, Mode::Append)?;
-        set_mode(&ready, place.file_mode)?;
+        set_mode(on, &ready, place.file_mode)?;
         file.sync_all().map_err(FsError::at("fsync", &ready))?;
         fs::sync_dir(&self.dir)
     }
@@ -253,14 +308,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let package = package(dir.path());
         let mut bytes = 0;
-        let verified = verify(&package, None, |n| bytes += n).unwrap();
+        let verified = verify(&OnDisk::alone(), &package, None, |n| bytes += n).unwrap();
         assert_eq!(bytes, 13);
         let destination = dir.path().join("landed");
-        let in_place = verified.put_in_place(&destination).unwrap();
+        let in_place = verified.put_in_place(&OnDisk::alone(), &destination).unwrap();
         assert!(
             destination.join("a.vcf").is_file() && !destination.join(READY).exists() && !package.exists()
         );
-        in_place.hand_over(&landing(true)).unwrap();
+        in_place.hand_over(&OnDisk::alone(), &landing(true)).unwrap();
         assert_eq!(std::fs::metadata(destination.join(READY)).unwrap().len(), 0);
     }
 
@@ -278,7 +333,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let package = package(dir.path());
             damage(&package);
-            match verify(&package, None, |_| {}) {
+            match verify(&OnDisk::alone(), &package, None, |_| {}) {
                 Err(Fault::Wrong { reason, .. }) => assert_eq!(reason, expected, "case {n}"),
                 other => panic!("case {n}: {other:?}"),
             }
@@ -289,7 +344,7 @@ mod tests {
     fn a_file_that_was_not_read_back_is_no_proof() {
         let dir = tempfile::tempdir().unwrap();
         let package = package(dir.path());
-        let survey = survey(&package, None).unwrap();
+        let survey = survey(&OnDisk::alone(), &package, None).unwrap();
         let refused = conclude(&package, &survey, &BTreeMap::new()).unwrap_err();
         assert!(refused.to_string().contains("was not read back"), "{refused}");
     }
@@ -299,9 +354,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let package = package(dir.path());
         let text = std::fs::read(package.join(MANIFEST)).unwrap();
-        manifest_is(&package, Some(&Sha256Hex::of(&text))).unwrap();
+        manifest_is(&OnDisk::alone(), &package, Some(&Sha256Hex::of(&text))).unwrap();
         for other in [None, Some(Sha256Hex::of(b"another"))] {
-            let refused = manifest_is(&package, other.as_ref()).unwrap_err();
+            let refused = manifest_is(&OnDisk::alone(), &package, other.as_ref()).unwrap_err();
             assert!(matches!(refused, Fault::Wrong { reason: Reason::BadManifest, .. }), "{refused}");
         }
     }
@@ -312,7 +367,10 @@ mod tests {
         let package = package(dir.path());
         let destination = dir.path().join("landed");
         fs::create_dir(&destination).unwrap();
-        let refused = verify(&package, None, |_| {}).unwrap().put_in_place(&destination).unwrap_err();
+        let refused = verify(&OnDisk::alone(), &package, None, |_| {})
+            .unwrap()
+            .put_in_place(&OnDisk::alone(), &destination)
+            .unwrap_err();
         assert!(matches!(refused, Fault::Wrong { reason: Reason::DestinationExists, .. }));
         assert!(package.join("a.vcf").is_file());
         assert_eq!(std::fs::read_dir(&destination).unwrap().count(), 0);

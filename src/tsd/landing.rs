@@ -6,24 +6,30 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::conf::LandingConf;
+use crate::disk::{Disk, Disks, OnDisk};
 use crate::fs::{self, FsError};
 use crate::package::{Kind, PackageId};
 
 /// The landing places of all kinds.
 #[derive(Clone, Debug)]
 pub struct Landing {
-    places: BTreeMap<Kind, LandingConf>,
+    places: BTreeMap<Kind, (LandingConf, Disk)>,
 }
 
 impl Landing {
-    /// As configured.
-    pub fn new(places: BTreeMap<Kind, LandingConf>) -> Self {
-        Self { places }
+    /// As configured. Kinds that land in the same directory share a lane.
+    pub fn new(places: BTreeMap<Kind, LandingConf>, disks: &Disks) -> Result<Self, String> {
+        let with_disk = |(kind, place): (Kind, LandingConf)| {
+            let above = place.destination.parent().unwrap_or(&place.destination);
+            let disk = disks.at("landing", above)?;
+            Ok((kind, (place, disk)))
+        };
+        Ok(Self { places: places.into_iter().map(with_disk).collect::<Result<_, String>>()? })
     }
 
     /// Creates the areas beside each destination and makes sure that they lie on its file system.
-    pub fn prepare(&self) -> Result<(), String> {
-        for (kind, place) in &self.places {
+    pub fn prepare(&self, _: &OnDisk) -> Result<(), String> {
+        for (kind, (place, _)) in &self.places {
             for area in [".incoming", ".quarantine"] {
                 let dir = beside(&place.destination, area);
                 fs::create_dir(&dir).map_err(|e| crate::chain(&e))?;
@@ -42,7 +48,17 @@ impl Landing {
 
     /// How a kind lands; none for an unknown one.
     pub fn of(&self, kind: &Kind) -> Option<&LandingConf> {
-        self.places.get(kind)
+        self.places.get(kind).map(|(place, _)| place)
+    }
+
+    /// Its disk.
+    pub fn disk(&self, kind: &Kind) -> Option<&Disk> {
+        self.places.get(kind).map(|(_, disk)| disk)
+    }
+
+    /// Whether work on the package can make a sign: nothing of it hangs, and its disk has a thread for it.
+    pub fn is_open(&self, disks: &Disks, id: &PackageId) -> bool {
+        disks.is_free(&id.to_string()) && self.disk(&id.kind).is_none_or(Disk::takes_work)
     }
 
     /// Where a package is copied to and verified.
@@ -76,7 +92,7 @@ fn flat(id: &PackageId) -> String {
 }
 
 /// Sets a mode if one is configured.
-pub fn set_mode(path: &Path, mode: Option<u32>) -> Result<(), FsError> {
+pub fn set_mode(_: &OnDisk, path: &Path, mode: Option<u32>) -> Result<(), FsError> {
     let Some(mode) = mode else { return Ok(()) };
     fs::set_mode(path, mode)
 }

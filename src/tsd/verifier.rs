@@ -5,28 +5,30 @@
 //! where it lies. Stops a package with a reason at the first difference; a sick disk is an outage.
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use futures_util::future::LocalBoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use serde_json::json;
 
-use super::check::{self, Fault, InPlace, Verified};
+use super::check::{self, Fault, Reading, Verified};
 use super::landing::Landing;
 use crate::blame::{Blame, Failure, put_on_record, weight};
 use crate::clock;
 use crate::conf::WorkConf;
-use crate::fs;
-use crate::journal::{Facts, Journal};
-use crate::package::{PackageId, Reason, RelPath, Sha256Hex, State};
-use crate::pool::Pool;
+use crate::disk::{Disk, Disks, Hold, OnDisk, Parked};
+use crate::fs::{self, FsError};
+use crate::journal::{Facts, Journal, Row};
+use crate::package::{Digests, PackageId, Reason, RelPath, Sha256Hex, State};
 use crate::supervisor::meter::Meter;
 use crate::supervisor::station::Work;
 use crate::supervisor::turn::Weight;
 
 /// The actor's name.
 pub const NAME: &str = "verifier";
+/// So much of a file is read in one go; then others get their turn on the disk.
+const SLICE: u64 = 64 << 20;
 
 /// One piece of work.
 #[derive(Clone, Debug)]
@@ -53,8 +55,8 @@ pub struct Verifying {
     pub journal: Journal,
     /// Where kinds land.
     pub landing: Landing,
-    /// For the disk.
-    pub pool: Pool,
+    /// Who works on what.
+    pub disks: Disks,
     /// Files of one package at the same time.
     pub files_at_once: usize,
 }
@@ -85,6 +87,8 @@ impl Work for Verifier {
         let removed = self.removed.borrow();
         let stopped = view.in_state(State::Quarantined).filter(|r| !removed.contains(&r.id));
         units.extend(stopped.map(|row| Unit::Remove(row.id.clone())));
+        let Verifying { landing, disks, .. } = &self.verifying;
+        units.retain(|(Unit::Verify(id) | Unit::Remove(id))| landing.is_open(disks, id));
         units
     }
 
@@ -101,8 +105,7 @@ impl Work for Verifier {
             match unit {
                 Unit::Verify(id) => verifying.verify(&id, &meter).await,
                 Unit::Remove(id) => {
-                    let (remove, of) = (verifying.clone(), id.clone());
-                    verifying.pool.run(move || remove.remove(&of)).await??;
+                    verifying.remove(&id).await?;
                     let _first = removed.borrow_mut().insert(id);
                     Ok(())
                 }
@@ -136,50 +139,130 @@ impl From<Fault> for Failure {
     }
 }
 
+/// Where a package lies.
+enum Lies {
+    /// In the incoming area.
+    Incoming,
+    /// At its destination, where an earlier life has put it.
+    InPlace,
+    /// Nowhere: its consumer has taken it.
+    Taken,
+    /// Nowhere, and nobody had a right to take it.
+    Gone,
+}
+
+fn find(on: &OnDisk, incoming: &Path, destination: &Path, state: State) -> Result<Lies, FsError> {
+    if fs::dir_exists(incoming)? {
+        return Ok(Lies::Incoming);
+    }
+    on.moved();
+    if state == State::Verified && fs::dir_exists(destination)? {
+        return Ok(Lies::InPlace);
+    }
+    on.moved();
+    // Both areas must answer, or an unmounted disk would look like a package that was taken away.
+    for area in [incoming.parent(), destination.parent()].into_iter().flatten() {
+        fs::answers(area)?;
+    }
+    Ok(if state == State::Verified { Lies::Taken } else { Lies::Gone })
+}
+
+/// Nothing is deleted: what a stopped package left is moved aside, with the reason beside it. Late, it has done just that,
+/// and the next attempt finds nothing to move.
+fn move_aside(on: &OnDisk, landing: &Landing, row: &Row) -> Result<(), FsError> {
+    let id = &row.id;
+    let Some((incoming, aside)) = landing.incoming(id).zip(landing.quarantine(id)) else {
+        return Ok(());
+    };
+    if let Some(parts) = landing.parts(id) {
+        fs::discard_scratch(&parts)?; // unfinished files prove nothing
+    }
+    on.moved();
+    if !fs::dir_exists(&incoming)? {
+        return Ok(());
+    }
+    let reason = row.facts.reason;
+    let text = json!({"package": id, "at": row.since, "reason": reason.map(Reason::code), "detail": row.facts.detail,
+        "remedy": reason.map(Reason::remedy)});
+    let note = aside.with_file_name(format!("{}.reason.json", id.to_string().replace('/', "~")));
+    fs::write_durably(&note, format!("{text:#}\n").as_bytes())?;
+    let mut place = aside.clone();
+    for n in 2.. {
+        on.moved();
+        if !fs::dir_exists(&place)? {
+            break;
+        }
+        place = aside.with_file_name(format!("{}.{n}", id.to_string().replace('/', "~"))); // an earlier one stays
+    }
+    fs::publish(&incoming, &place)
+}
+
+/// A file on its way back from the disk.
+enum Back {
+    More(Box<Parked<Reading>>),
+    Whole(Digests),
+}
+
+fn read_slice(
+    on: &OnDisk,
+    disk: &Disk,
+    begun: Option<Box<Parked<Reading>>>,
+    file: (PathBuf, bool),
+    meter: &Meter,
+) -> Result<Back, FsError> {
+    let mut reading = match begun {
+        Some(reading) => reading,
+        None => Box::new(Parked::new(disk, Reading::open(on, &file.0, file.1)?)),
+    };
+    let whole = reading.get_mut(on).further(on, SLICE, |n| meter.add(n))?;
+    Ok(whole.map_or(Back::More(reading), Back::Whole))
+}
+
 impl Verifying {
     async fn verify(&self, id: &PackageId, meter: &Meter) -> Result<(), Failure> {
+        let hold = self.disks.hold(&id.to_string()).await?;
         let Some(row) = self.journal.view().package(id).cloned() else { return Ok(()) };
         let unknown =
             || Blame::stop(Reason::UnknownKind, format!("there is no landing for kind {} any more", id.kind));
         let place = self.landing.of(&id.kind).ok_or_else(unknown)?.clone();
+        let disk = self.landing.disk(&id.kind).ok_or_else(unknown)?;
         let (incoming, destination) =
             self.landing.incoming(id).zip(self.landing.destination(id)).ok_or_else(unknown)?;
         meter.expect(row.facts.bytes.unwrap_or(0));
         let committed = row.facts.manifest_sha256.clone();
-        let in_incoming = fs::dir_exists(&incoming)?;
-        let in_place = if in_incoming {
-            let verified = self.read_back(id, incoming, committed, meter).await?;
-            if row.state == State::Copied {
-                let moved = self
-                    .journal
-                    .step(id, Some(State::Copied), State::Verified, NAME, Facts::default())
-                    .await?;
-                if !moved {
-                    return Ok(());
+        let (here, there, state) = (incoming.clone(), destination.clone(), row.state);
+        let in_place = match hold.on(disk, move |on| find(on, &here, &there, state)).await?? {
+            Lies::Incoming => {
+                let verified = self.read_back(id, incoming, committed, (&hold, disk), meter).await?;
+                if row.state == State::Copied {
+                    let moved = self
+                        .journal
+                        .step(id, Some(State::Copied), State::Verified, NAME, Facts::default())
+                        .await?;
+                    if !moved {
+                        return Ok(());
+                    }
                 }
+                let target = destination.clone();
+                hold.on(disk, move |on| verified.put_in_place(on, &target)).await??
             }
-            let target = destination.clone();
-            self.pool.run(move || verified.put_in_place(&target)).await??
-        } else if row.state == State::Verified && fs::dir_exists(&destination)? {
-            tracing::info!(package = %id, "verifying once more where it was put before the restart");
-            self.read_back(id, destination.clone(), committed, meter).await?.is_in_place()
-        } else if row.state == State::Verified {
-            // Both areas must answer, or an unmounted disk would look like a package that was taken away.
-            for area in [incoming.parent(), destination.parent()].into_iter().flatten() {
-                fs::answers(area)?;
+            Lies::InPlace => {
+                tracing::info!(package = %id, "verifying once more where it was put before the restart");
+                let there = destination.clone();
+                self.read_back(id, there, committed, (&hold, disk), meter).await?.is_in_place()
             }
-            // Only our own rename takes a package out of the incoming area, and consumers take away only what is READY.
-            tracing::warn!(package = %id, "was taken away by its consumer before its READY was recorded here");
-            return self
-                .record_ready(id, destination, Some("taken by its consumer during a restart".into()))
-                .await;
-        } else {
-            incoming.parent().map_or(Ok(()), fs::answers)?;
-            let detail = format!("{} is gone", incoming.display());
-            return Err(Blame::stop(Reason::FileMissing, detail));
+            Lies::Taken => {
+                // Only our own rename takes a package out of the incoming area, and consumers take away only what is READY.
+                tracing::warn!(package = %id, "was taken away by its consumer before its READY was recorded here");
+                let detail = Some("taken by its consumer during a restart".into());
+                return self.record_ready(id, destination, detail).await;
+            }
+            Lies::Gone => {
+                let detail = format!("{} is gone", incoming.display());
+                return Err(Blame::stop(Reason::FileMissing, detail));
+            }
         };
-        let hand_over = move |in_place: InPlace| in_place.hand_over(&place);
-        self.pool.run(move || hand_over(in_place)).await??;
+        hold.on(disk, move |on| in_place.hand_over(on, &place)).await??;
         self.record_ready(id, destination, None).await
     }
 
@@ -200,48 +283,48 @@ impl Verifying {
         id: &PackageId,
         dir: PathBuf,
         committed: Option<Sha256Hex>,
+        (hold, disk): (&Hold, &Disk),
         meter: &Meter,
     ) -> Result<Verified, Failure> {
         let (at, of) = (dir.clone(), id.clone());
-        let survey = move || {
-            check::manifest_is(&at, committed.as_ref())?;
-            check::survey(&at, Some(&of))
+        let survey = move |on: &OnDisk| {
+            check::manifest_is(on, &at, committed.as_ref())?;
+            check::survey(on, &at, Some(&of))
         };
-        let survey = self.pool.run(survey).await??;
-        let jobs = survey.manifest.iter().map(|(path, _)| {
-            let (path, on_disk, meter) = (path.clone(), dir.join(path.as_str()), meter.clone());
-            let with_md5 = survey.promised.contains_key(&path);
-            let read = move || check::read_back(&on_disk, with_md5, |n| meter.add(n));
-            async move { Ok::<(RelPath, _), Failure>((path, self.pool.run(read).await??)) }
-        });
+        let survey = hold.on(disk, survey).await??;
+        let jobs =
+            survey.manifest.iter().map(|(path, _)| {
+                let file = (dir.join(path.as_str()), survey.promised.contains_key(path));
+                async move {
+                    Ok::<(RelPath, _), Failure>((path.clone(), one_file(file, hold, disk, meter).await?))
+                }
+            });
         let found = stream::iter(jobs).buffer_unordered(self.files_at_once).try_collect().await?;
         Ok(check::conclude(&dir, &survey, &found)?)
     }
 
-    /// Nothing is deleted: what a stopped package left is moved aside, with the reason beside it.
-    fn remove(&self, id: &PackageId) -> Result<(), Failure> {
-        let Some((incoming, aside)) = self.landing.incoming(id).zip(self.landing.quarantine(id)) else {
-            return Ok(());
-        };
-        let Some(row) = self.journal.view().package(id).cloned() else { return Ok(()) };
-        if let Some(parts) = self.landing.parts(id) {
-            fs::discard_scratch(&parts)?; // unfinished files prove nothing
+    async fn remove(&self, id: &PackageId) -> Result<(), Failure> {
+        let hold = self.disks.hold(&id.to_string()).await?;
+        let row = self.journal.view().package(id).cloned();
+        let Some(row) = row.filter(|row| row.state == State::Quarantined) else { return Ok(()) };
+        let Some(disk) = self.landing.disk(&id.kind) else { return Ok(()) };
+        let landing = self.landing.clone();
+        Ok(hold.on(disk, move |on| move_aside(on, &landing, &row)).await??)
+    }
+}
+
+async fn one_file(
+    file: (PathBuf, bool),
+    hold: &Hold,
+    disk: &Disk,
+    meter: &Meter,
+) -> Result<Digests, Failure> {
+    let mut begun = None;
+    loop {
+        let (lane, from, file, meter) = (disk.clone(), begun.take(), file.clone(), meter.clone());
+        match hold.on(disk, move |on| read_slice(on, &lane, from, file, &meter)).await?? {
+            Back::More(reading) => begun = Some(reading),
+            Back::Whole(digests) => return Ok(digests),
         }
-        if !fs::dir_exists(&incoming)? {
-            return Ok(());
-        }
-        let reason = row.facts.reason;
-        let text = json!({"package": id, "at": row.since, "reason": reason.map(Reason::code), "detail": row.facts.detail,
-            "remedy": reason.map(Reason::remedy)});
-        let note = aside.with_file_name(format!("{}.reason.json", id.to_string().replace('/', "~")));
-        fs::write_durably(&note, format!("{text:#}\n").as_bytes())?;
-        let mut place = aside.clone();
-        for n in 2.. {
-            if !place.exists() {
-                break;
-            }
-            place = aside.with_file_name(format!("{}.{n}", id.to_string().replace('/', "~"))); // an earlier one stays
-        }
-        Ok(fs::publish(&incoming, &place)?)
     }
 }

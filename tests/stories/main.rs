@@ -10,6 +10,7 @@ mod fault_matrix;
 mod full_disk;
 mod half_way;
 mod hostile_bucket;
+mod hung_disk;
 mod kill_minus_nine;
 mod real_reads;
 mod split;

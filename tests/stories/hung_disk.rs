@@ -63,7 +63,12 @@ async fn a_delivery_that_hangs_holds_up_neither_the_uploader_nor_the_process() {
     let dropped = [drop_results(&world, "while-it-hangs")];
     world.until_ready(&dropped).await;
     let status = text(&world.command(Role::Nsc, &["status"]).stdout);
-    assert!(status.contains("! poller cannot work: the disk of") && status.contains(&disk), "{status}");
+    assert!(
+        status.contains("! poller cannot work for ")
+            && status.contains(": the disk of")
+            && status.contains(&disk),
+        "{status}"
+    );
     assert!(!recovered(&world, Role::Nsc, "poller") && !recovered(&world, Role::Nsc, &disk));
     nobody_is_blamed(&world, Role::Nsc);
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::reader::Reader;
 use super::types::{
-    LandingConf, LimsConf, NscConf, StoreConf, SupervisorConf, TransferConf, TsdConf, WorkConf,
+    AlarmConf, LandingConf, LimsConf, NscConf, StoreConf, SupervisorConf, TransferConf, TsdConf, WorkConf,
 };
 use crate::package::{Kind, Name, Priority};
 use crate::supervisor::{Backoff, Limits};
@@ -69,6 +69,16 @@ pub(super) fn work(r: &mut Reader) -> Option<WorkConf> {
         pool_threads,
         packages_at_once,
     })
+}
+
+pub(super) fn alarm(r: &mut Reader) -> AlarmConf {
+    AlarmConf {
+        polled: r.optional_duration("alarm.polled"),
+        committed: r.optional_duration("alarm.committed"),
+        listed: r.optional_duration("alarm.listed"),
+        seen: r.optional_duration("alarm.seen"),
+        ready: r.optional_duration("alarm.ready"),
+    }
 }
 
 pub(super) fn store(r: &mut Reader) -> StoreConf {

@@ -34,6 +34,7 @@ pub mod notices;
 pub mod nsc;
 pub mod package;
 pub mod pool;
+pub mod reload;
 pub mod review;
 pub mod role;
 pub mod secret;

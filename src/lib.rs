@@ -39,6 +39,7 @@ pub mod review;
 pub mod role;
 pub mod secret;
 pub mod signature;
+pub mod silence;
 pub mod snapshot;
 pub mod store;
 pub mod supervisor;

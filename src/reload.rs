@@ -39,6 +39,7 @@ impl Reloader {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Reread, Complaints> {
         let new = Settings::read(self.file.as_deref(), environment)?;
+        fail::fail_point!("reload");
         Conf::check(&new, self.role)?.check_files()?;
         let differing = self.counting.differing(&new);
         let (changed, needs_restart) = differing.into_iter().partition(|key| class(key) == Class::Live);

@@ -255,9 +255,13 @@ fn written(dir: &Path) -> Option<Holder> {
 }
 
 fn alive(pid: u32) -> bool {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let known = i32::try_from(pid).ok().and_then(Pid::from_raw);
     // "Not permitted" is said of a living process of somebody else.
-    pid.is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+    let there = known.is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH));
+    // A dead one that its parent has not noticed yet is still there, with state Z.
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    there && !matches!(state, Some('Z' | 'X'))
 }
 
 #[cfg(test)]
@@ -339,5 +343,10 @@ mod tests {
     fn processes_are_told_from_none() {
         assert!(alive(std::process::id()));
         assert!(!alive(u32::MAX) && !alive(0));
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        while alive(child.id()) {
+            std::thread::sleep(Duration::from_millis(1)); // it ends, and nobody has waited for it yet
+        }
+        assert!(child.wait().unwrap().success());
     }
 }

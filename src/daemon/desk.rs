@@ -21,8 +21,8 @@ const EVERY: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Keeps the directory until aborted.
-pub(super) async fn keep(dir: PathBuf, latest: watch::Receiver<Option<Arc<Snapshot>>>, asker: Asker) {
-    let (mut asked, mut trouble) = (false, None);
+pub(super) async fn keep(dir: PathBuf, mut latest: watch::Receiver<Option<Arc<Snapshot>>>, asker: Asker) {
+    let (mut asked, mut leaving, mut trouble) = (false, false, None);
     loop {
         let (there, snapshot) = (dir.clone(), latest.borrow().clone());
         let mut looked = runtime().spawn_blocking(move || round(&there, snapshot.as_deref()));
@@ -54,7 +54,13 @@ pub(super) async fn keep(dir: PathBuf, latest: watch::Receiver<Option<Arc<Snapsh
             );
         }
         trouble = said;
-        tokio::time::sleep(EVERY).await;
+        // That it is on the way out is told at once: somebody may be waiting for it.
+        let on_the_way = |s: &Option<Arc<Snapshot>>| s.as_ref().is_some_and(|s| s.stopping.is_some());
+        if leaving {
+            tokio::time::sleep(EVERY).await;
+        } else {
+            leaving = timeout(EVERY, latest.wait_for(on_the_way)).await.is_ok();
+        }
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) struct Pulse {
 
 impl Pulse {
     /// Beats until aborted, or until the supervisor is gone.
-    pub(super) async fn beat(self, news: watch::Sender<Option<Arc<Snapshot>>>) {
+    pub(super) async fn beat(mut self, news: watch::Sender<Option<Arc<Snapshot>>>) {
         // Asked twice within half the watchdog's time, so that one slow answer is not the end.
         let pause = self.notifier.watchdog().map_or(EVERY, |limit| (limit / 4).min(EVERY));
         let (mut ready, mut silent) = (false, None::<Instant>);
@@ -75,7 +75,7 @@ impl Pulse {
                 }
                 Err(_) => {}
             }
-            tokio::time::sleep(pause).await;
+            drop(timeout(pause, self.stopping.changed()).await); // no later than a wish to stop
         }
     }
 

@@ -8,12 +8,13 @@
 //! ```
 //!
 //! - [`role`] draws the pipeline, once. [`nsc`] and [`tsd`] are the two sides, in order of flow.
+//! - [`daemon`] is the process around the supervisor: signals, pulse, state directory, silence; [`reload`], [`stop`], [`notify`].
 //! - [`supervisor`] keeps actors alive and knows nothing of packages. [`package`] is what flows and knows nothing of actors.
 //! - [`journal`] is the truth; a message between actors is a doorbell. A lost or doubled message costs time, never data.
 //! - [`store`] (S3) and [`clarity`] (LIMS) are clients; [`pool`] hashes, [`fs`] writes so that a power cut changes nothing.
 //! - [`demo`] holds an S3 server and a LIMS, both as strict as the real ones, for the demonstration and for tests.
 //!
-//! Dependencies point one way, `role → {nsc, tsd} → {journal, store, clarity, pool, supervisor} → {package, fs, …}`; a test
+//! Dependencies point one way, `cli → daemon → role → {nsc, tsd} → {journal, store, clarity, pool, supervisor} → {package, fs, …}`; a test
 //! keeps it so.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::string_slice))] // a test that slices wrongly fails, which is its job

@@ -2,6 +2,7 @@
 mod demo;
 mod drain;
 mod exit;
+mod lookout;
 mod review;
 mod run;
 mod status;

@@ -5,7 +5,7 @@ use super::{ConfArgs, Exit};
 use crate::chain;
 use crate::clock;
 use crate::conf::Conf;
-use crate::daemon::{Daemon, End};
+use crate::daemon::{Daemon, End, Signals};
 use crate::journal::{Event, Holder, Journal, JournalError, Owner, OwnerError};
 use crate::log::Level;
 use crate::reload::Reloader;
@@ -76,13 +76,14 @@ fn start(conf: &Conf, args: &RunArgs, reloader: Reloader, level: &Level) -> Resu
     })?;
     let assembly = role::assemble(conf, &journal, &args.only).map_err(Exit::config)?;
     let (role, host, version) = (conf.role.to_string(), me.host, env!("CARGO_PKG_VERSION"));
+    let signals = Signals::hook().map_err(Exit::temporary)?;
     let live = async {
         let begin = Event::Started { role, host, pid: me.pid, version: version.to_owned() };
         journal.record(begin).await.map_err(|e| Exit::temporary(chain(&*e)))?;
         let end = End::new(journal.clone());
         let journal = journal.clone();
         let daemon = Daemon { conf, journal, assembly, reloader, level, until_eof: args.until_eof };
-        let verdict = daemon.run(&end).await;
+        let verdict = daemon.run(signals, &end).await;
         let exit = if verdict.is_ok() { 0 } else { 75 };
         let why = match &verdict {
             Ok(why) | Err(why) => why,

@@ -27,6 +27,7 @@ pub(super) async fn listen(
     let mut counts = Counts::default();
     loop {
         tokio::time::sleep(EVERY).await;
+        fail::fail_point!("ear");
         let Some(snapshot) = latest.borrow().clone() else { continue };
         if snapshot.stopping.is_some() {
             continue; // nothing new is taken, so nothing should happen any more

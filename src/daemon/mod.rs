@@ -14,10 +14,9 @@ use std::time::Duration;
 
 use actix::Actor;
 use jiff::Timestamp;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinError, JoinHandle};
-use tokio::time::error::Elapsed;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 
 use crate::chain;
 use crate::clock;
@@ -30,6 +29,7 @@ use crate::role::{self, Assembly};
 use crate::supervisor::{Observer, Shutdown, Supervisor, runtime};
 pub use end::End;
 use pulse::Pulse;
+pub use wishes::Signals;
 use wishes::Wish;
 
 /// A configuration that cannot be read within this time (a mount that hangs) is given up; the old one stays.
@@ -71,24 +71,12 @@ struct Stopping {
     why: String,
 }
 
-/// Tasks that end with us.
-struct Beside(Vec<AbortHandle>);
-
-impl Drop for Beside {
-    fn drop(&mut self) {
-        self.0.iter().for_each(AbortHandle::abort);
-    }
-}
-
 impl Daemon<'_> {
     /// Runs until all actors are gone or somebody wants to leave at once. `Ok` says how it was stopped in order; `Err`, why
     /// the process must end with an error.
-    pub async fn run(mut self, end: &Arc<End>) -> Result<String, String> {
+    pub async fn run(mut self, signals: Signals, end: &Arc<End>) -> Result<String, String> {
         let notifier = Arc::new(Notifier::from_environment());
-        // Before the first actor starts: a signal that nobody listens for kills.
-        let mut wishes = wishes::listen(self.until_eof, end.clone())?;
-        let hangup = signal(SignalKind::hangup());
-        let mut hangup = hangup.map_err(|e| format!("could not listen for SIGHUP: {e}"))?;
+        let (mut wishes, mut hangup) = wishes::listen(signals, self.until_eof, end.clone());
 
         let specs = std::mem::take(&mut self.assembly.specs);
         let (supervisor, mut ended) =
@@ -108,11 +96,12 @@ impl Daemon<'_> {
             started: clock::now(),
         };
         let dir = self.conf.state_dir.clone();
-        let _beside = Beside(vec![
-            runtime().spawn(pulse.beat(news)).abort_handle(),
-            runtime().spawn(desk::keep(dir, latest.clone(), wishes.asker())).abort_handle(),
-            runtime().spawn(ear::listen(self.journal.clone(), latest, tuned, wishes.asker())).abort_handle(),
-        ]);
+        let mut beside = JoinSet::new(); // they end with us
+        let (there, asker) = (runtime().handle(), wishes.asker());
+        let ear = ear::listen(self.journal.clone(), latest.clone(), tuned, asker.clone());
+        let _pulse = beside.spawn_on(pulse.beat(news), there);
+        let _desk = beside.spawn_on(desk::keep(dir, latest, asker), there);
+        let _ear = beside.spawn_on(ear, there);
 
         let mut reading: Option<Reading> = None;
         let mut fatal: Option<String> = None;
@@ -150,10 +139,16 @@ impl Daemon<'_> {
                 }
                 reread = finished(&mut reading) => {
                     reading = None;
-                    if let Err(why) = self.reloaded(reread, &tuning).await {
-                        wishes.ask(Wish::Fatal(why));
+                    if leaving.borrow().is_none() {
+                        if let Err(why) = self.reloaded(reread, &tuning).await {
+                            wishes.ask(Wish::Fatal(why));
+                        }
+                        notifier.ready();
                     }
-                    notifier.ready();
+                }
+                // Without pulse, desk or ear nobody would notice what goes wrong next.
+                Some(Err(fell)) = beside.join_next() => {
+                    wishes.ask(Wish::Fatal(format!("a part beside the supervisor fell: {fell}")));
                 }
                 // For tests: stops the thread on which the supervisor lives.
                 _ = tick.tick(), if fail::has_failpoints() => fail::fail_point!("main-thread"),
@@ -170,20 +165,15 @@ impl Daemon<'_> {
     }
 
     /// Takes over what was read, or says why not. `Err`: the journal is broken.
-    async fn reloaded(&mut self, read: Outcome, tuning: &watch::Sender<Tuned>) -> Result<(), String> {
+    async fn reloaded(
+        &mut self,
+        read: Result<Reread, String>,
+        tuning: &watch::Sender<Tuned>,
+    ) -> Result<(), String> {
         let reread = match read {
-            Ok(Ok(Ok(reread))) => reread,
-            Ok(Ok(Err(Complaints(all)))) => {
-                let faults = all.join("; ");
-                tracing::error!(faults, "the configuration was read again and has faults; the old one stays");
-                return Ok(());
-            }
-            Ok(Err(panic)) => {
-                tracing::error!(error = %panic, "the configuration could not be read again; the old one stays");
-                return Ok(());
-            }
-            Err(_) => {
-                tracing::error!(limit = ?READING, "the configuration could not be read in time (does its disk answer?); the old one stays");
+            Ok(reread) => reread,
+            Err(why) => {
+                tracing::error!(why, "the configuration was not read again; the old one stays");
                 return Ok(());
             }
         };
@@ -199,18 +189,25 @@ impl Daemon<'_> {
     }
 }
 
-type Outcome = Result<Result<Result<Reread, Complaints>, JoinError>, Elapsed>;
-type Reading = JoinHandle<Outcome>;
+type Reading = JoinHandle<Result<Reread, String>>;
 
 /// Reads beside us, because the disk of the configuration may hang.
 fn begin(reloader: Reloader) -> Reading {
-    let read = runtime().spawn_blocking(move || reloader.read(std::env::vars()));
-    runtime().spawn(tokio::time::timeout(READING, read))
+    runtime().spawn(async move {
+        let read = runtime().spawn_blocking(move || reloader.read(std::env::vars()));
+        match timeout(READING, read).await {
+            Ok(Ok(read)) => {
+                read.map_err(|Complaints(all)| format!("it has {} fault(s): {}", all.len(), all.join("; ")))
+            }
+            Ok(Err(fell)) => Err(fell.to_string()),
+            Err(_) => Err(format!("it could not be read within {READING:?}: does its disk answer?")),
+        }
+    })
 }
 
-async fn finished(reading: &mut Option<Reading>) -> Outcome {
+async fn finished(reading: &mut Option<Reading>) -> Result<Reread, String> {
     match reading {
-        Some(reading) => reading.await.unwrap_or_else(|e| Ok(Err(e))),
+        Some(reading) => reading.await.unwrap_or_else(|fell| Err(fell.to_string())),
         None => std::future::pending().await,
     }
 }

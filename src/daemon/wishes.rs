@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::end::End;
@@ -58,13 +58,32 @@ impl Wishes {
     }
 }
 
-/// Listens from now on.
-pub(super) fn listen(until_eof: bool, end: Arc<End>) -> Result<Wishes, String> {
+/// The signals that a daemon understands. From the moment they are hooked none of them kills.
+pub struct Signals {
+    term: Signal,
+    int: Signal,
+    pub(super) hangup: Signal,
+}
+
+impl Signals {
+    /// Before the start is on record, so that no signal can end a started daemon without a word. Not earlier: until then
+    /// there is nothing to drain, and a wait for somebody else's lock should end with the first Ctrl-C.
+    pub fn hook() -> Result<Self, String> {
+        let _inside = runtime().enter();
+        let hook = |kind| signal(kind).map_err(|e| format!("could not listen for signals: {e}"));
+        Ok(Self {
+            term: hook(SignalKind::terminate())?,
+            int: hook(SignalKind::interrupt())?,
+            hangup: hook(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// Listens from now on; gives back the stream of SIGHUPs.
+pub(super) fn listen(signals: Signals, until_eof: bool, end: Arc<End>) -> (Wishes, Signal) {
     let (tx, queue) = mpsc::channel(16);
     let asker = Asker(tx);
-    let _inside = runtime().enter();
-    let hook = |kind| signal(kind).map_err(|e| format!("could not listen for signals: {e}"));
-    let (mut term, mut int) = (hook(SignalKind::terminate())?, hook(SignalKind::interrupt())?);
+    let Signals { mut term, mut int, hangup } = signals;
     let by_signal = asker.clone();
     drop(runtime().spawn(async move {
         for n in 1.. {
@@ -89,7 +108,7 @@ pub(super) fn listen(until_eof: bool, end: Arc<End>) -> Result<Wishes, String> {
             by_parent.ask(Wish::Stop("end of stdin".to_owned()));
         }));
     }
-    Ok(Wishes { queue, asker })
+    (Wishes { queue, asker }, hangup)
 }
 
 /// How long the orderly way of leaving at once may take, before the hard one.

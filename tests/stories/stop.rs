@@ -199,3 +199,13 @@ async fn a_supervisor_that_falls_itself_ends_the_process() {
     let stderr = world.stderr(Role::Nsc);
     assert!(stderr.contains("boom") && stderr.contains("the supervisor itself ended"), "{stderr}");
 }
+
+#[tokio::test]
+async fn a_part_beside_the_supervisor_that_falls_ends_the_process_in_order() {
+    let mut world = World::new().await;
+    world.start(Role::Nsc, &[("FAILPOINTS", "ear=1*panic(odd)->off")]);
+    let status = ended(&mut world, Role::Nsc, Duration::from_secs(8)).await;
+    assert_eq!(status.code(), Some(75));
+    let (exit, why) = last_end(&world, Role::Nsc);
+    assert!(exit == 75 && why.contains("beside the supervisor fell") && why.contains("odd"), "{exit} {why}");
+}

@@ -1,8 +1,8 @@
-//! The state directory, once a second: `status.json` out, the stop file in.
+//! The state directory, at least once a second: `status.json` out, the stop file in.
 //!
 //! It may lie on a mount that hangs. So it is touched on a thread of its own, one call at a time; while that call does not
 //! come back, the pulse, the signals and the service manager's watchdog go on.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,9 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Keeps the directory until aborted.
 pub(super) async fn keep(dir: PathBuf, mut latest: watch::Receiver<Option<Arc<Snapshot>>>, asker: Asker) {
-    let (mut asked, mut leaving, mut trouble) = (false, false, None);
+    let (mut asked, mut trouble) = (false, None);
     loop {
-        let (there, snapshot) = (dir.clone(), latest.borrow().clone());
+        let (there, snapshot) = (dir.clone(), latest.borrow_and_update().clone());
         let mut looked = runtime().spawn_blocking(move || round(&there, snapshot.as_deref()));
         let answer = match timeout(PATIENCE, &mut looked).await {
             Ok(answer) => answer,
@@ -36,17 +36,18 @@ pub(super) async fn keep(dir: PathBuf, mut latest: watch::Receiver<Option<Arc<Sn
                 answer
             }
         };
-        let said = match answer {
-            Ok(Ok(Some(stop))) if !asked => {
-                asked = true;
-                let file = Stop::path(&dir);
-                asker.ask(Wish::Stop(format!("{} of {stop}", file.display())));
-                None
+        let (written, seen) = match answer {
+            Ok(answer) => answer,
+            Err(fell) => {
+                return asker.ask(Wish::Fatal(format!("the desk of the state directory fell: {fell}")));
             }
-            Ok(Ok(_)) => None,
-            Ok(Err(e)) => Some(chain(&e)),
-            Err(e) => Some(e.to_string()),
         };
+        let said = written.err().as_ref().or(seen.as_ref().err()).map(|e| chain(e));
+        if let Ok(Some(stop)) = seen
+            && !std::mem::replace(&mut asked, true)
+        {
+            asker.ask(Wish::Stop(format!("{} of {stop}", Stop::path(&dir).display())));
+        }
         if said.is_some() && said != trouble {
             tracing::warn!(
                 error = said,
@@ -54,23 +55,17 @@ pub(super) async fn keep(dir: PathBuf, mut latest: watch::Receiver<Option<Arc<Sn
             );
         }
         trouble = said;
-        // That it is on the way out is told at once: somebody may be waiting for it.
-        let on_the_way = |s: &Option<Arc<Snapshot>>| s.as_ref().is_some_and(|s| s.stopping.is_some());
-        if leaving {
-            tokio::time::sleep(EVERY).await;
-        } else {
-            leaving = timeout(EVERY, latest.wait_for(on_the_way)).await.is_ok();
+        // News are written at once, so that `status` is never behind by more than one beat of the pulse.
+        if let Ok(Err(_the_pulse_is_gone)) = timeout(EVERY, latest.changed()).await {
+            return;
         }
     }
 }
 
+type Answer = (Result<(), FsError>, Result<Option<Stop>, FsError>);
+
 /// Both are tried, whatever becomes of the other.
-fn round(dir: &std::path::Path, snapshot: Option<&Snapshot>) -> Result<Option<Stop>, FsError> {
-    fail::fail_point!("state-dir", |_| Ok(None));
-    let written = snapshot.map_or(Ok(()), |s| s.write(dir));
-    let stop = Stop::look(dir)?;
-    match (written, stop) {
-        (Err(e), None) => Err(e),
-        (_, stop) => Ok(stop),
-    }
+fn round(dir: &Path, snapshot: Option<&Snapshot>) -> Answer {
+    fail::fail_point!("state-dir", |_| (Ok(()), Ok(None)));
+    (snapshot.map_or(Ok(()), |s| s.write(dir)), Stop::look(dir))
 }

@@ -63,8 +63,10 @@ pub struct Assembly {
 
 impl Assembly {
     /// Hands the actors a configuration that was read again. Only keys that may change while the daemon runs have new
-    /// values in it (see [`crate::conf::class`]).
-    pub fn retune(&self, _conf: &Conf) {}
+    /// values in it (see [`crate::conf::class`]). On `Err` nothing was changed.
+    pub fn retune(&self, _conf: &Conf) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// Puts a role together. Everything that can fail before work begins fails here, in words for an operator.

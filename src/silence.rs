@@ -200,22 +200,18 @@ pub struct Witness {
 pub fn facts(witness: &Witness, fold: &Fold) -> Vec<Fact> {
     const TO_SEND: &[State] = &[State::Packed, State::Uploading];
     const TO_LAND: &[State] = &[State::Seen, State::Copying, State::Copied, State::Verified];
-    let into = |end: State| {
-        let moves = fold.packages().flat_map(|row| row.way.iter());
-        moves.filter(|(state, _)| *state == end).map(|(_, at)| *at).max()
-    };
     let packages = |states: &[State]| {
-        let waiting = || fold.packages().filter(|row| states.contains(&row.state));
-        let oldest = waiting().map(|row| waits_since(row, states)).min();
-        Need::Packages { count: waiting().count(), oldest }
+        let waiting = fold.inbox(states, Timestamp::MAX); // also those whose next attempt is not due yet
+        let oldest = waiting.iter().map(|row| waits_since(row, states)).min();
+        Need::Packages { count: waiting.len(), oldest }
     };
     let fact = |what: What| {
         let by_actor = witness.done.get(what.actor()).copied().flatten();
         let (last, need) = match what {
             What::Polled | What::Listed => (by_actor, Need::Always),
-            What::Seen => (fold.packages().map(|row| row.first_seen).max().max(witness.beat), Need::Always),
-            What::Committed => (into(State::Committed), packages(TO_SEND)),
-            What::Ready => (into(State::Ready), packages(TO_LAND)),
+            What::Seen => (fold.newest().max(witness.beat), Need::Always),
+            What::Committed => (fold.last_into(State::Committed), packages(TO_SEND)),
+            What::Ready => (fold.last_into(State::Ready), packages(TO_LAND)),
         };
         let fair = match (what, by_actor, last) {
             (What::Seen, Some(_looked_once), Some(last)) => last,

@@ -24,8 +24,6 @@ const TABLE: [(Class, &[&str]); 2] = [
             "supervisor.backoff",
             "supervisor.backoff_max",
             "supervisor.reset_after",
-            "supervisor.drain",
-            "supervisor.stall",
             "work.rhythm",
             "work.unit_stall",
             "work.max_failures",
@@ -51,6 +49,8 @@ const TABLE: [(Class, &[&str]); 2] = [
             "state.*",
             "log.dir",
             "log.keep_days", // belongs to the open log file
+            "supervisor.drain",
+            "supervisor.stall",
             "work.pool_threads",
             "store.*",
             "lims.base",

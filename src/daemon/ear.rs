@@ -6,10 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::Tuned;
 use super::wishes::{Asker, Wish};
 use crate::chain;
 use crate::clock;
+use crate::conf::AlarmConf;
 use crate::journal::{Event, Journal};
 use crate::silence::{Change, Witness, changes, facts};
 use crate::snapshot::Snapshot;
@@ -21,7 +21,7 @@ const EVERY: Duration = Duration::from_secs(1);
 pub(super) async fn listen(
     journal: Journal,
     latest: watch::Receiver<Option<Arc<Snapshot>>>,
-    tuned: watch::Receiver<Tuned>,
+    limits: watch::Receiver<AlarmConf>,
     asker: Asker,
 ) {
     let mut counts = Counts::default();
@@ -34,7 +34,7 @@ pub(super) async fn listen(
         }
         counts.take(&snapshot.actors, clock::now());
         let witness = Witness { started: snapshot.started, done: counts.last(), beat: None };
-        let limits = tuned.borrow().alarm;
+        let limits = *limits.borrow();
         let found = {
             let view = journal.view();
             let open = view.silences().map(|s| (s.what.clone(), s.last)).collect();

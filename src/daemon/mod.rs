@@ -51,19 +51,6 @@ pub struct Daemon<'a> {
     pub until_eof: bool,
 }
 
-/// The settings that the parts beside the supervisor follow.
-#[derive(Clone, Copy, Debug)]
-struct Tuned {
-    alarm: AlarmConf,
-    drain: Duration,
-}
-
-impl Tuned {
-    fn of(conf: &Conf) -> Self {
-        Self { alarm: conf.alarm, drain: conf.supervisor.drain }
-    }
-}
-
 /// On the way out.
 #[derive(Clone, Debug)]
 struct Stopping {
@@ -82,7 +69,7 @@ impl Daemon<'_> {
         let (supervisor, mut ended) =
             Supervisor::new(self.conf.supervisor.limits, observer(&self.journal), specs);
         let supervisor = supervisor.start();
-        let (tuning, tuned) = watch::channel(Tuned::of(self.conf));
+        let (tuning, limits) = watch::channel(self.conf.alarm);
         let (leaving, stopping) = watch::channel(None::<Stopping>);
         let (news, latest) = watch::channel(None);
         let pulse = Pulse {
@@ -91,14 +78,14 @@ impl Daemon<'_> {
             board: self.assembly.board.clone(),
             notices: self.assembly.notices.clone(),
             notifier: notifier.clone(),
-            tuned: tuned.clone(),
+            drain: self.conf.supervisor.drain,
             stopping,
             started: clock::now(),
         };
         let dir = self.conf.state_dir.clone();
         let mut beside = JoinSet::new(); // they end with us
         let (there, asker) = (runtime().handle(), wishes.asker());
-        let ear = ear::listen(self.journal.clone(), latest.clone(), tuned, asker.clone());
+        let ear = ear::listen(self.journal.clone(), latest.clone(), limits, asker.clone());
         let _pulse = beside.spawn_on(pulse.beat(news), there);
         let _desk = beside.spawn_on(desk::keep(dir, latest, asker), there);
         let _ear = beside.spawn_on(ear, there);
@@ -168,9 +155,10 @@ impl Daemon<'_> {
     async fn reloaded(
         &mut self,
         read: Result<Reread, String>,
-        tuning: &watch::Sender<Tuned>,
+        alarm: &watch::Sender<AlarmConf>,
     ) -> Result<(), String> {
-        let reread = match read {
+        let taken = read.and_then(|reread| self.assembly.retune(&reread.conf).map(|()| reread));
+        let reread = match taken {
             Ok(reread) => reread,
             Err(why) => {
                 tracing::error!(why, "the configuration was not read again; the old one stays");
@@ -180,8 +168,7 @@ impl Daemon<'_> {
         if let Err(why) = self.level.set(&reread.conf.log.level) {
             tracing::error!(why, "the level of the log stays as it was");
         }
-        self.assembly.retune(&reread.conf);
-        let _was = tuning.send_replace(Tuned::of(&reread.conf));
+        let _was = alarm.send_replace(reread.conf.alarm);
         let (changed, needs_restart) = (reread.changed.clone(), reread.needs_restart.clone());
         self.reloader.adopt(reread);
         let recorded = self.journal.record(Event::Reloaded { changed, needs_restart }).await;

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::{Stopping, Tuned};
+use super::Stopping;
 use crate::clock;
 use crate::journal::Journal;
 use crate::notices::Notices;
@@ -32,7 +32,7 @@ pub(super) struct Pulse {
     pub board: Board,
     pub notices: Vec<Notices>,
     pub notifier: Arc<Notifier>,
-    pub tuned: watch::Receiver<Tuned>,
+    pub drain: Duration,
     pub stopping: watch::Receiver<Option<Stopping>>,
     pub started: Timestamp,
 }
@@ -82,9 +82,8 @@ impl Pulse {
     fn snapshot(&self, actors: Vec<ChildStatus>, queue: &mut Queue) -> Snapshot {
         let mut not_taken = BTreeMap::new();
         self.notices.iter().for_each(|n| not_taken.extend(n.now()));
-        let drain = self.tuned.borrow().drain;
         let stopping = self.stopping.borrow().clone().map(|stopping| {
-            let (late, left) = queue.late(&actors, drain, Instant::now());
+            let (late, left) = queue.late(&actors, self.drain, Instant::now());
             snapshot::Stopping { since: stopping.since, why: stopping.why, late, left_secs: left.as_secs() }
         });
         Snapshot {

@@ -87,6 +87,10 @@ pub struct Fold {
     committing: BTreeMap<PackageId, String>,
     sent: SentChain,
     silences: BTreeMap<String, Silence>,
+    /// The last move into each state.
+    entered: BTreeMap<State, Timestamp>,
+    /// When the last new package came.
+    newest: Option<Timestamp>,
     /// As whom the LIMS knows us, once a step of ours has told.
     pub technician: Option<String>,
     /// Lines read so far.
@@ -166,6 +170,10 @@ impl Fold {
     }
 
     fn moved(&mut self, id: &PackageId, to: State, facts: &Facts, at: Timestamp) {
+        if !self.packages.contains_key(id) {
+            self.newest = Some(at);
+        }
+        let _before = self.entered.insert(to, at);
         let row = self.row(id, to, at);
         (row.state, row.since, row.failures, row.retry_at) = (to, at, 0, None);
         row.way.push((to, at));
@@ -226,6 +234,16 @@ impl Fold {
     /// The commit bytes decided for a package that is not committed yet.
     pub fn committing(&self, id: &PackageId) -> Option<&str> {
         self.committing.get(id).map(String::as_str)
+    }
+
+    /// When a package last came into this state.
+    pub fn last_into(&self, state: State) -> Option<Timestamp> {
+        self.entered.get(&state).copied()
+    }
+
+    /// When the last package came that was not known before, good or bad, other than by an order.
+    pub fn newest(&self) -> Option<Timestamp> {
+        self.newest
     }
 
     /// Open alarms about something that does not happen. They outlive the process: only `Heard` ends one.

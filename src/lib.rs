@@ -8,13 +8,14 @@
 //! ```
 //!
 //! - [`role`] draws the pipeline, once. [`nsc`] and [`tsd`] are the two sides, in order of flow.
+//! - [`daemon`] is the process around the supervisor: signals, pulse, state directory, silence; [`reload`], [`stop`], [`notify`].
 //! - [`supervisor`] keeps actors alive and knows nothing of packages. [`package`] is what flows and knows nothing of actors.
 //! - [`journal`] is the truth; a message between actors is a doorbell. A lost or doubled message costs time, never data.
 //! - [`store`] (S3) and [`clarity`] (LIMS) are clients; [`disk`] keeps what blocks off the actors, [`fs`] writes so that a
 //!   power cut changes nothing.
 //! - [`demo`] holds an S3 server and a LIMS, both as strict as the real ones, for the demonstration and for tests.
 //!
-//! Dependencies point one way, `role → {nsc, tsd} → {journal, store, clarity, disk, supervisor} → {package, fs, …}`; a test
+//! Dependencies point one way, `cli → daemon → role → {nsc, tsd} → {journal, store, clarity, disk, supervisor} → {package, fs, …}`; a test
 //! keeps it so.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::string_slice))] // a test that slices wrongly fails, which is its job
@@ -27,6 +28,7 @@ pub mod clarity;
 pub mod cli;
 pub mod clock;
 pub mod conf;
+pub mod daemon;
 pub mod demo;
 pub mod disk;
 pub mod fs;
@@ -34,13 +36,17 @@ pub mod journal;
 pub mod lease;
 pub mod log;
 pub mod notices;
+pub mod notify;
 pub mod nsc;
 pub mod package;
+pub mod reload;
 pub mod review;
 pub mod role;
 pub mod secret;
 pub mod signature;
+pub mod silence;
 pub mod snapshot;
+pub mod stop;
 pub mod store;
 pub mod supervisor;
 pub mod tsd;

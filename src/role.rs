@@ -85,9 +85,20 @@ fn tuned(work: &WorkConf, looks: bool) -> Tuning {
     }
 }
 
+/// Creates the directories that work needs and checks where they lie; blocks on their disks. Before a start, and before a
+/// configuration that was read again is taken over.
+pub fn prepare(conf: &Conf) -> Result<(), String> {
+    let on = &OnDisk::alone();
+    match &conf.side {
+        Side::Nsc(nsc) => Tree::new(&nsc.transfer).prepare(on).map_err(|e| crate::chain(&e)),
+        Side::Tsd(tsd) => tsd::landing::prepare(on, &tsd.landing),
+    }
+}
+
 /// Puts a role together. Everything that can fail before work begins fails here, in words for an operator.
 pub fn assemble(conf: &Conf, journal: &Journal, only: &[String]) -> Result<Assembly, String> {
     check(conf.role, only)?;
+    prepare(conf)?;
     let disks = Disks::new(conf.work.pool_threads, conf.work.disk_patience, disk_weather(journal.clone()));
     let state_disk = disks.at("state", &conf.state_dir)?;
     let secrets = conf.store.header_files.values().next().and_then(|file| file.parent());
@@ -122,16 +133,18 @@ struct Child {
 }
 
 /// What may change while an nsc runs.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct NscLive {
     work: WorkConf,
+    tree: Tree,
     scan: Duration,
     interval: Duration,
 }
 
 impl NscLive {
     fn of(work: WorkConf, nsc: &NscConf) -> Self {
-        Self { work, scan: nsc.transfer.scan, interval: nsc.lims.interval }
+        let tree = Tree::new(&nsc.transfer);
+        Self { work, tree, scan: nsc.transfer.scan, interval: nsc.lims.interval }
     }
 }
 
@@ -147,7 +160,6 @@ struct TsdLive {
 impl TsdLive {
     fn of(work: WorkConf, tsd: &TsdConf, disks: &Disks) -> Result<Self, String> {
         let landing = Landing::new(tsd.landing.clone(), disks)?;
-        landing.prepare(&OnDisk::alone())?;
         Ok(Self { work, interval: tsd.interval, disk_floor: tsd.disk_floor, landing })
     }
 }
@@ -155,7 +167,6 @@ impl TsdLive {
 impl Kit<'_> {
     fn nsc(self, nsc: &NscConf) -> Result<Assembly, String> {
         let tree = Tree::new(&nsc.transfer);
-        tree.prepare(&OnDisk::alone()).map_err(|e| crate::chain(&e))?;
         let delivery = self.disks.at("delivery", &nsc.delivery_root)?;
         let building = self.disks.at("building", &nsc.delivery_root)?;
         let tree_disk = self.disks.at("transfer", &nsc.transfer.root)?;
@@ -187,16 +198,16 @@ impl Kit<'_> {
         };
         let (seen, now) = (waiting.clone(), live.clone());
         let uploader = self.child(nsc::uploader::NAME, false, None, move || {
-            let NscLive { work, scan, .. } = *now.borrow();
-            Uploader::new(sending.clone(), work, scan)
+            let NscLive { work, tree, scan, .. } = now.borrow().clone();
+            Uploader::new(Sending { tree, ..sending.clone() }, work, scan)
         });
         let now = live.clone();
         let packager = self.child(nsc::packager::NAME, false, Some(&uploader), move || {
-            let NscLive { work, scan, .. } = *now.borrow();
+            let NscLive { work, scan, .. } = now.borrow().clone();
             Packager::new(packing.clone(), work, scan)
         });
         let poller = self.child(nsc::poller::NAME, true, Some(&packager), move || {
-            let NscLive { work, interval, .. } = *live.borrow();
+            let NscLive { work, interval, .. } = live.borrow().clone();
             let (exporter, journal, seen) = (exporter.clone(), journal.clone(), seen.clone());
             Poller::new(exporter, journal, seen, (disks.clone(), delivery.clone()), work.window, interval)
         });

@@ -3,15 +3,13 @@
 //! It adds what the journal does not know (actors, bytes in motion) and is worthless once the daemon is gone, which its time
 //! and the owner lock tell.
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::thread;
-
-use crossbeam_channel::{Sender, bounded};
+use std::path::Path;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::fs::{self, FsError};
+use crate::journal::Silence;
 use crate::supervisor::ChildStatus;
 use crate::supervisor::meter::Motion;
 
@@ -35,9 +33,63 @@ pub struct Snapshot {
     /// What waits outside or was refused, with the reason.
     #[serde(default)]
     pub not_taken: BTreeMap<String, String>,
+    /// Open alarms about something that does not happen.
+    #[serde(default)]
+    pub silences: Vec<Silence>,
+    /// Set while it is on the way out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopping: Option<Stopping>,
+}
+
+/// On the way out: nothing new is taken, what is in hand is finished.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopping {
+    /// Since when.
+    pub since: Timestamp,
+    /// Who wanted it.
+    pub why: String,
+    /// Who has not finished yet, whose turn it is first.
+    pub late: Vec<Late>,
+    /// It takes at most this many seconds more.
+    pub left_secs: u64,
+}
+
+impl std::fmt::Display for Stopping {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let late = |l: &Late| match l.in_hand.is_empty() {
+            true => l.actor.clone(),
+            false => format!("{} with {}", l.actor, l.in_hand.join(", ")),
+        };
+        let late: Vec<String> = self.late.iter().map(late).collect();
+        let late = if late.is_empty() { "nobody".to_owned() } else { late.join("; ") };
+        write!(f, "waiting for {late}; at most {} s left", self.left_secs)
+    }
+}
+
+/// An actor that has not finished yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Late {
+    /// Who.
+    pub actor: String,
+    /// What it has in hand.
+    pub in_hand: Vec<String>,
 }
 
 impl Snapshot {
+    /// Of a daemon that has just started.
+    pub fn empty(now: Timestamp) -> Self {
+        Self {
+            at: now,
+            started: now,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            actors: Vec::new(),
+            moving: Vec::new(),
+            not_taken: BTreeMap::new(),
+            silences: Vec::new(),
+            stopping: None,
+        }
+    }
+
     /// Replaces the file.
     pub fn write(&self, state_dir: &Path) -> Result<(), FsError> {
         let text = serde_json::to_vec(self).expect("plain fields always serialise");
@@ -47,32 +99,6 @@ impl Snapshot {
     /// The last one of a state directory, if there is a readable one.
     pub fn read(state_dir: &Path) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(state_dir.join(FILE)).ok()?).ok()
-    }
-}
-
-/// Writes snapshots on a thread of its own: the supervisor's must not wait for the disk of the state directory.
-pub struct Clerk {
-    desk: Sender<Snapshot>,
-}
-
-impl Clerk {
-    /// Starts the thread; it ends with the clerk.
-    pub fn start(state_dir: PathBuf) -> std::io::Result<Self> {
-        let (desk, inbox) = bounded::<Snapshot>(1);
-        let write = move || {
-            for snapshot in inbox {
-                if let Err(e) = snapshot.write(&state_dir) {
-                    tracing::debug!(error = %crate::chain(&e), "could not write status.json"); // the next comes in a second
-                }
-            }
-        };
-        drop(thread::Builder::new().name("status".into()).spawn(write)?);
-        Ok(Self { desk })
-    }
-
-    /// Hands it over. While the disk hangs, one waits and the others are left out: the old file shows its age.
-    pub fn write(&self, snapshot: Snapshot) {
-        drop(self.desk.try_send(snapshot));
     }
 }
 
@@ -88,14 +114,7 @@ mod tests {
         let now = clock::now();
         let actor = ChildStatus { actor: "poller".into(), up: true, restarts: 2, ..ChildStatus::default() };
         let not_taken = [("a".to_owned(), "b".to_owned())].into();
-        let written = Snapshot {
-            at: now,
-            started: now,
-            version: "1".into(),
-            actors: vec![actor],
-            moving: vec![],
-            not_taken,
-        };
+        let written = Snapshot { actors: vec![actor], not_taken, ..Snapshot::empty(now) };
         written.write(dir.path()).unwrap();
         let read = Snapshot::read(dir.path()).unwrap();
         assert_eq!((read.at, read.actors[0].restarts, read.not_taken["a"].as_str()), (now, 2, "b"));
@@ -104,27 +123,5 @@ mod tests {
         );
         fs::write_volatile(&dir.path().join(FILE), other.as_bytes()).unwrap();
         assert_eq!(Snapshot::read(dir.path()).unwrap().actors[0].actor, "x");
-    }
-    #[test]
-    fn a_clerk_writes_and_nobody_waits_for_him() {
-        let dir = tempfile::tempdir().unwrap();
-        let clerk = Clerk::start(dir.path().join("hangs").join("not-there")).unwrap();
-        let (at, begun) = (clock::now(), std::time::Instant::now());
-        let one = || Snapshot {
-            at,
-            started: at,
-            version: "1".into(),
-            actors: vec![],
-            moving: vec![],
-            not_taken: BTreeMap::new(),
-        };
-        (0..1000).for_each(|_| clerk.write(one()));
-        assert!(begun.elapsed().as_secs() < 5);
-        let clerk = Clerk::start(dir.path().to_owned()).unwrap();
-        clerk.write(one());
-        while Snapshot::read(dir.path()).is_none() {
-            assert!(begun.elapsed().as_secs() < 10, "nothing was written");
-            thread::yield_now();
-        }
     }
 }

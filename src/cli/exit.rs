@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 /// A command that did not succeed.
 #[derive(Debug)]
 pub struct Exit {
-    /// 1 the answer is no; 75 try again later (EX_TEMPFAIL); 78 a person must mend configuration or state (EX_CONFIG).
+    /// 1 the answer is no; 69 a stop file forbids it (EX_UNAVAILABLE); 75 try again later (EX_TEMPFAIL); 78 a person must mend configuration or state (EX_CONFIG).
     pub code: u8,
     /// For stderr; empty if everything was said.
     pub why: String,
@@ -15,6 +15,12 @@ impl Exit {
     /// The answer is no.
     pub fn no(why: impl Display) -> Self {
         Self { code: 1, why: why.to_string() }
+    }
+
+    /// Somebody wants that it does not run. Not 0: a service of `Type=notify` that ends before it was ready counts as
+    /// failed and would be started again and again; 69 can be named in `RestartPreventExitStatus`.
+    pub fn forbidden(why: impl Display) -> Self {
+        Self { code: 69, why: why.to_string() }
     }
 
     /// It may work later.

@@ -1,6 +1,8 @@
 //! The command line: what an operator can ask for. Each command has a file of its own.
 mod demo;
+mod drain;
 mod exit;
+mod lookout;
 mod review;
 mod run;
 mod status;
@@ -12,11 +14,11 @@ use clap::{Args, Parser, Subcommand};
 
 pub use exit::Exit;
 
-use crate::conf::{Conf, Role, Side};
+use crate::conf::{Conf, Role, Settings, Side};
 
 /// Packages sequencing samples at the sequencing centre and brings them safely into the secure zone.
 ///
-/// `run` is the daemon. `status` and `review` only read, and work whether it runs or not.
+/// `run` is the daemon, `drain` stops it. `status` and `review` only read, and work whether it runs or not.
 #[derive(Parser, Debug)]
 #[command(name = "tsd-import", version, max_term_width = 110)]
 pub struct Cli {
@@ -36,22 +38,33 @@ pub struct ConfArgs {
 }
 
 impl ConfArgs {
-    /// Reads it; complaints come all at once.
+    /// Reads and checks it; complaints come all at once.
     pub fn load(&self) -> Result<Conf, Exit> {
+        self.check(&self.settings()?)
+    }
+
+    /// Reads it.
+    pub fn settings(&self) -> Result<Settings, Exit> {
         if self.config.is_none() && std::env::vars().all(|(name, _)| !name.starts_with("TSD_IMPORT__")) {
             return Err(Exit::config(
                 "no configuration was given: name a file with --config or in TSD_IMPORT_CONFIG",
             ));
         }
-        Conf::load(self.config.as_deref(), self.role).map_err(Exit::config)
+        Settings::read(self.config.as_deref(), std::env::vars()).map_err(Exit::config)
+    }
+
+    /// Checks it.
+    pub fn check(&self, settings: &Settings) -> Result<Conf, Exit> {
+        Conf::check(settings, self.role).map_err(Exit::config)
     }
 }
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Run the daemon until SIGTERM or SIGINT (first: finish what is in hand; second: leave at once)
+    /// Run the daemon until SIGTERM, SIGINT or `drain` (finish what is in hand; a second signal: leave at once)
     ///
-    /// Exit codes: 0 stopped in order; 75 gave up, start it again; 78 configuration or state needs a person.
+    /// SIGHUP reads the configuration again. Exit codes: 0 stopped in order; 69 a stop file forbids it; 75 gave up or was cut
+    /// off, start it again; 78 configuration or state needs a person.
     Run(run::RunArgs),
     /// Show the whole way of a package here, on embedded parts: store, LIMS, both roles as processes
     Demo(demo::DemoArgs),
@@ -59,6 +72,10 @@ enum Command {
     ///
     /// Exit code 1: the daemon does not run, or hangs.
     Status(status::StatusArgs),
+    /// Have the daemon finish what is in hand and end, without a signal: also from another host that sees its state directory
+    ///
+    /// Exit codes: 0 it ended in order, or none was running; 1 it did not end in time; 75 it ended, but something was cut off.
+    Drain(drain::DrainArgs),
     /// What happened, is it over, do I have to act: restarts, incidents, outages, packages delivered and stopped
     ///
     /// Exit code 1: somebody is needed.
@@ -85,6 +102,7 @@ impl Cli {
             Command::Run(args) => run::run(&args),
             Command::Demo(args) => demo::demo(&args),
             Command::Status(args) => status::status(&args),
+            Command::Drain(args) => drain::drain(&args),
             Command::Review(args) => review::review(&args),
             Command::Verify(args) => verify::verify(&args),
             Command::Config(ConfigCommand::Check(args)) => check(&args),

@@ -14,6 +14,7 @@ use crate::journal::{self, Fold, Holder, Owner, Phase, Row};
 use crate::package::{Reason, State};
 use crate::review::{minute, size};
 use crate::snapshot::Snapshot;
+use crate::stop::Stop;
 
 /// Options of `status`.
 #[derive(Args, Debug, Clone)]
@@ -32,6 +33,7 @@ struct Present {
     fold: Fold,
     holder: Option<Holder>,
     seen: Option<Snapshot>,
+    stop: Option<Stop>,
 }
 
 /// Prints the present. Exit code 1 if the daemon does not run or hangs.
@@ -40,8 +42,9 @@ pub fn status(args: &StatusArgs) -> Result<(), Exit> {
     let mut fold = Fold::default();
     let read = journal::read(&conf.state_dir, |line| fold.apply(&line));
     let _report = read.map_err(|e| Exit::no(crate::chain(&e)))?;
-    let present =
-        Present { fold, holder: Owner::look(&conf.state_dir), seen: Snapshot::read(&conf.state_dir) };
+    let (holder, seen) = (Owner::look(&conf.state_dir), Snapshot::read(&conf.state_dir));
+    let stop = Stop::look(&conf.state_dir).map_err(|e| Exit::no(crate::chain(&e)))?;
+    let present = Present { fold, holder, seen, stop };
     if args.json {
         say(format_args!("{:#}", present.to_json(&conf)))?;
     } else {
@@ -74,7 +77,8 @@ impl Present {
             .map(|o| json!({"order": o.order.id, "phase": o.phase, "step": o.step, "since": o.since, "detail": o.detail}))
             .collect();
         json!({"role": conf.role.as_str(), "host": conf.host, "running": self.holder, "daemon": self.snapshot(),
-            "states": tally, "packages": packages, "orders": orders})
+            "states": tally, "packages": packages, "orders": orders, "stop_file": self.stop,
+            "silences": self.fold.silences().collect::<Vec<_>>()})
     }
 
     fn to_text(&self, conf: &Conf) -> String {
@@ -99,6 +103,18 @@ impl Present {
                 self.seen.as_ref().map_or(0, |s| clock::age(s.at, clock::now()).as_secs())
             ),
             (None, _) => say!("{} on {}: NOT RUNNING; this is what the journal says", conf.role, conf.host),
+        }
+        if let Some(stopping) = self.snapshot().and_then(|s| s.stopping.as_ref()) {
+            say!("stopping since {} ({}): {stopping}", minute(stopping.since), stopping.why);
+        }
+        if let Some(stop) = &self.stop {
+            say!(
+                "! {} of {stop}: no daemon starts until it is removed",
+                Stop::path(&conf.state_dir).display()
+            );
+        }
+        for s in self.fold.silences() {
+            say!("! silent: {} since {}: {}", s.what, minute(s.last), s.why);
         }
         if let Some(seen) = self.snapshot() {
             say!();

@@ -1,6 +1,8 @@
 //! The configuration: read once, checked whole, then trusted by its types. Actors get only their part.
+mod live;
 mod read;
 mod reader;
+mod settings;
 mod types;
 
 use std::path::Path;
@@ -9,11 +11,13 @@ use crate::chain;
 use crate::lease;
 use crate::secret::Secret;
 
+pub use live::{Class, class};
 use reader::Reader;
-pub use reader::{Complaints, DEFAULTS};
+pub use reader::{Complaints, length_of_time};
+pub use settings::{DEFAULTS, Settings};
 pub use types::{
-    Conf, LandingConf, LimsConf, LogConf, NscConf, Role, Side, StoreConf, SupervisorConf, TransferConf,
-    TsdConf, WorkConf,
+    AlarmConf, Conf, LandingConf, LimsConf, LogConf, NscConf, Role, Side, StoreConf, SupervisorConf,
+    TransferConf, TsdConf, WorkConf,
 };
 
 impl Conf {
@@ -28,9 +32,12 @@ impl Conf {
         role: Option<Role>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Complaints> {
-        let ours =
-            environment.into_iter().filter(|(k, _)| k.to_ascii_uppercase().starts_with("TSD_IMPORT__"));
-        let mut r = Reader::open(file, ours)?;
+        Self::check(&Settings::read(file, environment)?, role)
+    }
+
+    /// Turns settings into types, or says everything that is wrong with them.
+    pub fn check(settings: &Settings, role: Option<Role>) -> Result<Self, Complaints> {
+        let mut r = Reader::over(settings);
         let from_file: Option<Role> = r.optional("role", "nsc or tsd");
         let role = role.or(from_file);
         if role.is_none() {
@@ -47,11 +54,12 @@ impl Conf {
         }
         let log = LogConf {
             dir: r.path("log.dir"),
-            level: r.get("log.level", "a level").unwrap_or_default(),
+            level: r.checked("log.level", "a level or filter", crate::log::check_level).unwrap_or_default(),
             keep_days: r.number("log.keep_days", 1),
         };
         let supervisor = read::supervisor(&mut r);
         let work = read::work(&mut r);
+        let alarm = read::alarm(&mut r);
         let store = read::store(&mut r);
         if let Some(work) = work.as_ref().filter(|w| w.unit_stall <= store.whole_request()) {
             let (stall, whole) = (work.unit_stall, store.whole_request());
@@ -77,6 +85,7 @@ impl Conf {
                 log,
                 supervisor: supervisor?,
                 work: work?,
+                alarm,
                 store,
                 side,
             })

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::reader::Reader;
 use super::types::{
-    LandingConf, LimsConf, NscConf, StoreConf, SupervisorConf, TransferConf, TsdConf, WorkConf,
+    AlarmConf, LandingConf, LimsConf, NscConf, StoreConf, SupervisorConf, TransferConf, TsdConf, WorkConf,
 };
 use crate::package::{Kind, Name, Priority, Window};
 use crate::supervisor::{Backoff, Limits};
@@ -80,6 +80,16 @@ pub(super) fn work(r: &mut Reader) -> Option<WorkConf> {
         overtakes: u32::try_from(r.number("work.overtakes", 1)).unwrap_or(u32::MAX),
         window: Window { limit: r.number("work.under_way", 1), urgent: r.number("work.under_way_urgent", 0) },
     })
+}
+
+pub(super) fn alarm(r: &mut Reader) -> AlarmConf {
+    AlarmConf {
+        polled: r.optional_duration("alarm.polled"),
+        committed: r.optional_duration("alarm.committed"),
+        listed: r.optional_duration("alarm.listed"),
+        seen: r.optional_duration("alarm.seen"),
+        ready: r.optional_duration("alarm.ready"),
+    }
 }
 
 pub(super) fn store(r: &mut Reader) -> StoreConf {

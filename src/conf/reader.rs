@@ -1,15 +1,16 @@
 //! Reads settings one by one and gathers every complaint before giving up.
 //!
-//! Layers, later ones win: the built-in `conf/default.toml`, the site's file, the environment
-//! (`TSD_IMPORT__STORE__ENDPOINT` sets `store.endpoint`). A key that nobody asked for is a complaint too, so a typing error
-//! is never silently a default. Each complaint names where it stands, the key, and what is expected.
+//! A key that nobody asked for is a complaint too, so a typing error is never silently a default. Each complaint names
+//! where it stands, the key, and what is expected.
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use config::{Config, Environment, File, FileFormat, Source, Value, ValueKind};
+use config::Value;
+
+use super::settings::{DEFAULTS_NAME, Settings};
 
 /// Everything that is wrong with a configuration.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,10 +25,6 @@ impl Display for Complaints {
 
 impl std::error::Error for Complaints {}
 
-/// The defaults, with a comment for every key.
-pub const DEFAULTS: &str = include_str!("../../conf/default.toml");
-const DEFAULTS_NAME: &str = "the built-in defaults";
-
 /// Settings that were not asked for yet, and complaints so far.
 pub struct Reader {
     left: BTreeMap<String, Value>,
@@ -37,29 +34,10 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Puts the layers on top of each other. Fails at once only if a file cannot be read or is not TOML.
-    pub fn open(
-        file: Option<&Path>,
-        environment: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<Self, Complaints> {
-        let mut layers = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
-        if let Some(path) = file {
-            if let Err(e) = std::fs::read(path) {
-                let what = format!("{}: cannot be read ({e}); name another with --config", path.display());
-                return Err(Complaints(vec![what]));
-            }
-            layers = layers.add_source(File::from(path).format(FileFormat::Toml));
-        }
-        let env: std::collections::HashMap<String, String> = environment.into_iter().collect();
-        let env = Environment::with_prefix("TSD_IMPORT").separator("__").source(Some(env));
-        let name = file.map_or(DEFAULTS_NAME.to_owned(), |p| p.display().to_string());
-        let built = layers.add_source(env).build().and_then(|c| c.collect());
-        let tree = built.map_err(|e| Complaints(vec![e.to_string()]))?;
-        let mut left = BTreeMap::new();
-        for (key, value) in tree {
-            flatten(key, value, &mut left);
-        }
-        Ok(Self { left, complaints: Vec::new(), file: name, required: true })
+    /// Begins with all settings.
+    pub fn over(settings: &Settings) -> Self {
+        let (left, file) = (settings.values.clone(), settings.file.clone());
+        Self { left, complaints: Vec::new(), file, required: true }
     }
 
     /// Whether an empty or missing value of the keys that follow is a complaint (those of another role are not).
@@ -127,6 +105,18 @@ impl Reader {
         self.parsed(key, expected, T::from_str)
     }
 
+    /// Text that must pass a check of its own.
+    pub fn checked(
+        &mut self,
+        key: &str,
+        expected: &str,
+        check: impl FnOnce(&str) -> Result<(), String>,
+    ) -> Option<String> {
+        let before = self.complaints.len();
+        let value = self.parsed(key, expected, |t| check(t).map(|()| t.to_owned()));
+        self.must(key, before, value)
+    }
+
     /// A whole number from `least` up.
     pub fn number(&mut self, key: &str, least: usize) -> usize {
         let before = self.complaints.len();
@@ -147,11 +137,13 @@ impl Reader {
     /// A length of time such as `90 s` or `1 h 30 min`, above zero.
     pub fn duration(&mut self, key: &str) -> Duration {
         let before = self.complaints.len();
-        let value = self.parsed(key, "a length of time such as \"90 s\" or \"10 min\"", |t| {
-            let span: jiff::SignedDuration = t.parse().map_err(|e: jiff::Error| e.to_string())?;
-            Duration::try_from(span).ok().filter(|d| !d.is_zero()).ok_or("must be above zero".to_owned())
-        });
+        let value = self.parsed(key, LENGTH_OF_TIME, length_of_time);
         self.must(key, before, value).unwrap_or(Duration::from_secs(1))
+    }
+
+    /// A length of time; empty means "none".
+    pub fn optional_duration(&mut self, key: &str) -> Option<Duration> {
+        self.parsed(key, LENGTH_OF_TIME, length_of_time)
     }
 
     /// A number of bytes such as `64 MiB`.
@@ -240,13 +232,10 @@ impl Reader {
     }
 }
 
-fn flatten(key: String, value: Value, into: &mut BTreeMap<String, Value>) {
-    match value.kind {
-        ValueKind::Table(table) => {
-            for (name, value) in table {
-                flatten(format!("{key}.{name}"), value, into);
-            }
-        }
-        _ => drop(into.insert(key, value)),
-    }
+const LENGTH_OF_TIME: &str = "a length of time such as \"90 s\" or \"10 min\"";
+
+/// Reads a length of time as people write it; zero and less make no sense anywhere.
+pub fn length_of_time(text: &str) -> Result<Duration, String> {
+    let span: jiff::SignedDuration = text.trim().parse().map_err(|e: jiff::Error| e.to_string())?;
+    Duration::try_from(span).ok().filter(|d| !d.is_zero()).ok_or("must be above zero".to_owned())
 }

@@ -58,6 +58,8 @@ pub struct Conf {
     pub supervisor: SupervisorConf,
     /// All actors.
     pub work: WorkConf,
+    /// When silence is an alarm.
+    pub alarm: AlarmConf,
     /// The object store.
     pub store: StoreConf,
     /// What only this side needs.
@@ -82,6 +84,21 @@ pub struct LogConf {
     pub level: String,
     /// Days.
     pub keep_days: usize,
+}
+
+/// For how long something may not happen before it is an alarm; none: no alarm.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AlarmConf {
+    /// nsc: the LIMS queue was read.
+    pub polled: Option<Duration>,
+    /// nsc: a package was committed, while packages wait to be sent.
+    pub committed: Option<Duration>,
+    /// tsd: the bucket was listed.
+    pub listed: Option<Duration>,
+    /// tsd: a new package, or a sign of life of a sender.
+    pub seen: Option<Duration>,
+    /// tsd: a package became `READY`, while packages wait.
+    pub ready: Option<Duration>,
 }
 
 /// The supervisor.

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::event::{Event, Facts, Line, Phase};
 use crate::package::{Draft, Order, OrderId, PackageId, Priority, Sha256Hex, State};
@@ -66,6 +66,19 @@ pub struct SentChain {
     pub previous: Option<Sha256Hex>,
 }
 
+/// Something that should have happened and did not, until now.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Silence {
+    /// What.
+    pub what: String,
+    /// In words.
+    pub why: String,
+    /// When it last happened.
+    pub last: Timestamp,
+    /// Since when it is an alarm.
+    pub since: Timestamp,
+}
+
 /// The present.
 #[derive(Clone, Debug, Default)]
 pub struct Fold {
@@ -77,6 +90,11 @@ pub struct Fold {
     open_orders: BTreeSet<OrderId>,
     committing: BTreeMap<PackageId, String>,
     sent: SentChain,
+    silences: BTreeMap<String, Silence>,
+    /// The last move into each state.
+    entered: BTreeMap<State, Timestamp>,
+    /// When the last new package came.
+    newest: Option<Timestamp>,
     /// As whom the LIMS knows us, once a step of ours has told.
     pub technician: Option<String>,
     /// Lines read so far.
@@ -140,13 +158,16 @@ impl Fold {
                 drop(self.committing.insert(package.clone(), commit.clone()));
             }
             Event::Started { .. } => self.started = Some(at),
+            Event::Silent { what, why, last } => {
+                let silence = Silence { what: what.clone(), why: why.clone(), last: *last, since: at };
+                drop(self.silences.insert(what.clone(), silence));
+            }
+            Event::Heard { what, .. } => drop(self.silences.remove(what)),
             Event::Stopped { .. }
             | Event::Incident(_)
             | Event::Restarted { .. }
             | Event::Degraded { .. }
             | Event::Recovered { .. }
-            | Event::Silent { .. }
-            | Event::Heard { .. }
             | Event::Reloaded { .. } => {}
         }
     }
@@ -158,6 +179,10 @@ impl Fold {
     }
 
     fn moved(&mut self, id: &PackageId, to: State, facts: &Facts, at: Timestamp) {
+        if !self.packages.contains_key(id) {
+            self.newest = Some(at);
+        }
+        let _before = self.entered.insert(to, at);
         let row = self.enter(id, to, at);
         (row.failures, row.retry_at) = (0, None);
         row.way.push((to, at));
@@ -239,6 +264,21 @@ impl Fold {
     /// The commit bytes decided for a package that is not committed yet.
     pub fn committing(&self, id: &PackageId) -> Option<&str> {
         self.committing.get(id).map(String::as_str)
+    }
+
+    /// When a package last came into this state.
+    pub fn last_into(&self, state: State) -> Option<Timestamp> {
+        self.entered.get(&state).copied()
+    }
+
+    /// When the last package came that was not known before, good or bad, other than by an order.
+    pub fn newest(&self) -> Option<Timestamp> {
+        self.newest
+    }
+
+    /// Open alarms about something that does not happen. They outlive the process: only `Heard` ends one.
+    pub fn silences(&self) -> impl Iterator<Item = &Silence> {
+        self.silences.values()
     }
 
     /// The last commit given out.

@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 pub use event::{Event, Facts, Incident, Line, Phase};
 use file::Appender;
 pub use file::{FILE, JournalError, ReadReport, read};
-pub use fold::{Fold, OrderRow, Row, SentChain};
+pub use fold::{Fold, OrderRow, Row, SentChain, Silence};
 pub use owner::{Holder, Owner, OwnerError};
 
 use crate::clock;

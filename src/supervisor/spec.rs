@@ -66,10 +66,12 @@ pub struct Report {
     pub degraded_secs: Option<u64>,
     /// Milliseconds since its last finished unit; none: there was none since the process began.
     pub last_done_ms: Option<u64>,
+    /// The moment behind `degraded_secs`, kept by the actor.
     #[serde(skip)]
-    pub(super) degraded_since: Option<Instant>,
+    pub degraded_since: Option<Instant>,
+    /// The moment behind `last_done_ms`, kept by the actor.
     #[serde(skip)]
-    pub(super) done_at: Option<Instant>,
+    pub done_at: Option<Instant>,
 }
 
 impl Report {

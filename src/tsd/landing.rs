@@ -27,25 +27,6 @@ impl Landing {
         Ok(Self { places: places.into_iter().map(with_disk).collect::<Result<_, String>>()? })
     }
 
-    /// Creates the areas beside each destination and makes sure that they lie on its file system.
-    pub fn prepare(&self, _: &OnDisk) -> Result<(), String> {
-        for (kind, (place, _)) in &self.places {
-            for area in [".incoming", ".quarantine"] {
-                let dir = beside(&place.destination, area);
-                fs::create_dir(&dir).map_err(|e| crate::chain(&e))?;
-                if !fs::same_file_system(&dir, &place.destination).map_err(|e| crate::chain(&e))? {
-                    return Err(format!(
-                        "landing.{kind}: {} and {} are on different file systems, so nothing could be put in place at once; \
-                         make the destination a directory of its parent's file system",
-                        dir.display(),
-                        place.destination.display()
-                    ));
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// How a kind lands; none for an unknown one.
     pub fn of(&self, kind: &Kind) -> Option<&LandingConf> {
         self.places.get(kind).map(|(place, _)| place)
@@ -95,4 +76,23 @@ fn flat(id: &PackageId) -> String {
 pub fn set_mode(_: &OnDisk, path: &Path, mode: Option<u32>) -> Result<(), FsError> {
     let Some(mode) = mode else { return Ok(()) };
     fs::set_mode(path, mode)
+}
+
+/// Creates the areas beside each destination and makes sure that they lie on its file system.
+pub fn prepare(_: &OnDisk, places: &BTreeMap<Kind, LandingConf>) -> Result<(), String> {
+    for (kind, place) in places {
+        for area in [".incoming", ".quarantine"] {
+            let dir = beside(&place.destination, area);
+            fs::create_dir(&dir).map_err(|e| crate::chain(&e))?;
+            if !fs::same_file_system(&dir, &place.destination).map_err(|e| crate::chain(&e))? {
+                return Err(format!(
+                    "landing.{kind}: {} and {} are on different file systems, so nothing could be put in place at once; \
+                         make the destination a directory of its parent's file system",
+                    dir.display(),
+                    place.destination.display()
+                ));
+            }
+        }
+    }
+    Ok(())
 }

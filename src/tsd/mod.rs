@@ -2,7 +2,7 @@
 //! area) → [`verifier`] (read back from the disk, compare, put in place, `READY`).
 pub mod check;
 pub mod copier;
-mod landing;
+pub mod landing;
 pub mod verifier;
 pub mod watcher;
 

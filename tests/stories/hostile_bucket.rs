@@ -75,8 +75,12 @@ async fn planted_and_damaged_packages_are_refused_each_with_its_reason() {
             std::fs::read_dir(w.site.dir.join("tsd/archive/.incoming")).unwrap().count() == 0
         })
         .await;
-    let status = text(&world.command(Role::Tsd, &["status"]).stdout);
-    assert!(status.contains("white space") && status.contains("may hold only letters"), "{status}");
+    // `status` may be a second behind.
+    let says = |w: &World| {
+        let status = text(&w.command(Role::Tsd, &["status"]).stdout);
+        status.contains("white space") && status.contains("may hold only letters")
+    };
+    world.until("status names the key that is nobody's", says).await;
     world.stop().await;
     assert_eq!(world.fold(Role::Tsd).tally().get(&State::Ready), Some(&1));
     // What was copied before it was found wrong is kept aside, with the reason beside it.

@@ -69,6 +69,10 @@ impl Faults {
         }
     }
 
+    pub(super) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// The fault for this request, if one waits for it.
     pub(super) fn strike(&self, head: &Parts) -> Option<FaultKind> {
         let mut rules = self.0.lock().unwrap_or_else(PoisonError::into_inner);

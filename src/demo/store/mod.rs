@@ -166,6 +166,11 @@ impl Store {
         self.0.faults.add(rule);
     }
 
+    /// Takes back all faults that still wait.
+    pub fn mend(&self) {
+        self.0.faults.clear();
+    }
+
     /// The last requests, oldest first (at most 20,000).
     pub fn requests(&self) -> Vec<RequestLog> {
         self.0.log.all()

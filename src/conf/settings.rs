@@ -1,0 +1,93 @@
+//! The settings as they were read, flat and unchecked: what a reload compares key by key.
+//!
+//! Layers, later ones win: the built-in `conf/default.toml`, the site's file, the environment
+//! (`TSD_IMPORT__STORE__ENDPOINT` sets `store.endpoint`). Secrets are never in here: settings name files.
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use config::{Config, Environment, File, FileFormat, Source, Value, ValueKind};
+
+use super::live::{self, Class};
+use super::reader::Complaints;
+
+/// The defaults, with a comment for every key.
+pub const DEFAULTS: &str = include_str!("../../conf/default.toml");
+pub(super) const DEFAULTS_NAME: &str = "the built-in defaults";
+
+/// Key → value, such as `store.endpoint` → `https://…`.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub(super) values: BTreeMap<String, Value>,
+    /// Where complaints point to.
+    pub(super) file: String,
+}
+
+impl Settings {
+    /// Puts the layers on top of each other. Fails only if the file cannot be read or is not TOML.
+    pub fn read(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Complaints> {
+        let mut layers = Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+        if let Some(path) = file {
+            if let Err(e) = std::fs::read(path) {
+                let what = format!("{}: cannot be read ({e}); name another with --config", path.display());
+                return Err(Complaints(vec![what]));
+            }
+            layers = layers.add_source(File::from(path).format(FileFormat::Toml));
+        }
+        let ours =
+            environment.into_iter().filter(|(k, _)| k.to_ascii_uppercase().starts_with("TSD_IMPORT__"));
+        let env = Environment::with_prefix("TSD_IMPORT").separator("__").source(Some(ours.collect()));
+        let name = file.map_or(DEFAULTS_NAME.to_owned(), |p| p.display().to_string());
+        let built = layers.add_source(env).build().and_then(|c| c.collect());
+        let tree = built.map_err(|e| Complaints(vec![e.to_string()]))?;
+        let mut values = BTreeMap::new();
+        for (key, value) in tree {
+            flatten(key, value, &mut values);
+        }
+        Ok(Self { values, file: name })
+    }
+
+    /// Every key.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
+    }
+
+    fn text(&self, key: &str) -> Option<String> {
+        self.values.get(key).map(text)
+    }
+
+    /// Keys that are new, gone or have another value in `new`.
+    pub fn differing(&self, new: &Self) -> Vec<String> {
+        let keys: BTreeSet<&str> = self.keys().chain(new.keys()).collect();
+        keys.into_iter().filter(|k| self.text(k) != new.text(k)).map(str::to_owned).collect()
+    }
+
+    /// These settings with the new values of all keys that may change while the daemon runs.
+    pub fn with_live_of(&self, new: &Self) -> Self {
+        let kept = self.values.iter().filter(|(k, _)| live::class(k) == Class::Restart);
+        let taken = new.values.iter().filter(|(k, _)| live::class(k) == Class::Live);
+        let values = kept.chain(taken).map(|(k, v)| (k.clone(), v.clone())).collect();
+        Self { values, file: new.file.clone() }
+    }
+}
+
+/// A value for comparison. The separator cannot stand in a TOML value of ours, so two lists never look alike by accident.
+fn text(value: &Value) -> String {
+    match &value.kind {
+        ValueKind::Array(items) => items.iter().map(text).collect::<Vec<_>>().join("\u{1f}"),
+        _ => value.clone().into_string().unwrap_or_default(),
+    }
+}
+
+fn flatten(key: String, value: Value, into: &mut BTreeMap<String, Value>) {
+    match value.kind {
+        ValueKind::Table(table) => {
+            for (name, value) in table {
+                flatten(format!("{key}.{name}"), value, into);
+            }
+        }
+        _ => drop(into.insert(key, value)),
+    }
+}

@@ -167,7 +167,7 @@ mod tests {
         here.write(BASE);
         let reloader = here.reloader();
         // A shorter stall is right with shorter requests, but those need a restart.
-        here.write(&format!("{BASE}store.attempt_timeout = \"1 s\"\nwork.unit_stall = \"2 min\"\n"));
+        here.write(&format!("{BASE}store.attempt_timeout = \"1 s\"\nwork.unit_stall = \"3 min\"\n"));
         let said = reloader.read([]).unwrap_err().to_string();
         assert!(said.contains("work.unit_stall") && said.contains("needs a restart"), "{said}");
     }

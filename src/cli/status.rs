@@ -131,6 +131,8 @@ impl Present {
             for a in &seen.actors {
                 let state = if !a.up {
                     if a.state.is_empty() { "down" } else { a.state.as_str() }
+                } else if a.state == "draining" {
+                    "draining"
                 } else if a.report.degraded.is_some() {
                     "DEGRADED"
                 } else if a.report.in_hand.is_empty() {

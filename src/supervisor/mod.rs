@@ -324,7 +324,7 @@ impl Handler<Status> for Supervisor {
     fn handle(&mut self, _: Status, _: &mut Context<Self>) -> Self::Result {
         let status = |(i, slot): (usize, &Slot)| ChildStatus {
             actor: slot.id.to_owned(),
-            up: self.core.is_up(i),
+            up: self.core.is_up(i) || self.core.life(i) == Life::Draining,
             state: match self.core.life(i) {
                 Life::Up { .. } => "up",
                 Life::Down { .. } => "down",

@@ -48,8 +48,7 @@ async fn a_second_signal_leaves_within_two_seconds_though_a_thread_is_blocked() 
     assert_eq!(status.code(), Some(75));
     let (exit, why) = last_end(&world, Role::Nsc);
     assert!(exit == 75 && why.contains("second signal (SIGINT)"), "{exit} {why}");
-    let owner = std::fs::read(world.site.state(Role::Nsc).join("owner.lock")).unwrap();
-    assert!(owner.is_empty(), "the state directory was given back");
+    assert!(!world.site.state(Role::Nsc).join("owner.lock").exists(), "the state directory was given back");
     world.start_both();
     let ids = sample_ids(&dna);
     world.until_ready(&ids).await;
@@ -72,6 +71,30 @@ async fn a_second_signal_ends_even_a_blocked_main_thread() {
     assert_eq!(status.code(), Some(75));
     let (exit, why) = last_end(&world, Role::Nsc);
     assert!(exit == 75 && why.contains("the hard way"), "{exit} {why}");
+}
+
+/// What was cut off at its deadline is no end in order, and it is resumed.
+#[tokio::test]
+async fn a_missed_deadline_is_told_by_the_exit_code() {
+    let mut world = World::new().await;
+    let dna = world.samples(1, 300_000);
+    slow_store(&world, 20);
+    world.start(Role::Nsc, &[("TSD_IMPORT__SUPERVISOR__DRAIN", "1 s")]);
+    let busy = |w: &World| {
+        snapshot(w, Role::Nsc).is_some_and(|s| s.moving.iter().any(|m| m.actor == "uploader" && m.total > 0))
+    };
+    world.until("something is in hand", busy).await;
+    signal(&world, Role::Nsc, Signal::TERM);
+    let status = ended(&mut world, Role::Nsc, Duration::from_secs(10)).await;
+    assert_eq!(status.code(), Some(75));
+    let (exit, why) = last_end(&world, Role::Nsc);
+    assert!(exit == 75 && why.contains("uploader was cut off at its deadline"), "{exit} {why}");
+    world.site.store.mend();
+    world.start_both();
+    let ids = sample_ids(&dna);
+    world.until_ready(&ids).await;
+    world.stop().await;
+    world.everything_is_right(&ids);
 }
 
 #[tokio::test]

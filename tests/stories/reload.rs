@@ -3,9 +3,10 @@ use rustix::process::Signal;
 use tsd_import::conf::Role;
 use tsd_import::demo::site::SiteOptions;
 use tsd_import::journal::Event;
+use tsd_import::package::State;
 
 use crate::signals::{signal, up};
-use crate::world::{World, text};
+use crate::world::{World, sample_ids, text};
 
 fn reloads(world: &World) -> Vec<(Vec<String>, Vec<String>)> {
     let events = world.events(Role::Tsd).into_iter();
@@ -87,5 +88,37 @@ async fn a_second_sighup_during_a_reload_is_not_lost() {
     signal(&world, Role::Tsd, Signal::HUP);
     world.until("both are through", |w| reloads(w).len() == 2).await;
     assert_eq!(reloads(&world), [(vec![], vec![]), (vec!["work.max_failures".to_owned()], vec![])]);
+    world.stop().await;
+}
+
+/// What was waited for by the old rhythm and would have landed by the old route.
+#[tokio::test]
+async fn a_new_rhythm_and_a_new_route_count_at_once() {
+    let mut world = World::new().await;
+    let dna = world.samples(2, 200_000);
+    let text = std::fs::read_to_string(world.site.conf(Role::Tsd)).unwrap();
+    let rhythm = "watch.interval = \"1 s\"";
+    File(&world, text.clone()).write(&[(rhythm, "watch.interval = \"1 h\"")], "");
+    world.start(Role::Tsd, &[]);
+    up(&world, Role::Tsd).await;
+    world.start(Role::Nsc, &[]);
+    let sent = |w: &World| w.fold(Role::Nsc).tally().get(&State::Transferred) == Some(&2);
+    world.until("both are in the bucket", sent).await;
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    assert_eq!(world.fold(Role::Tsd).packages().count(), 0, "the next look is in an hour");
+
+    let (old, new) =
+        (world.site.landing("samples"), world.site.landing("samples").with_file_name("new-samples"));
+    tsd_import::fs::create_dir(&new).unwrap();
+    let route = |place: &std::path::Path| format!("\"{}\"", place.display());
+    File(&world, text).write(&[(&route(&old), &route(&new))], "");
+    signal(&world, Role::Tsd, Signal::HUP);
+    world.until_ready(&sample_ids(&dna)).await;
+    let changed = vec!["landing.samples.destination".to_owned(), "watch.interval".to_owned()];
+    assert_eq!(reloads(&world), [(changed, vec![])]);
+    for dna in &dna {
+        assert!(new.join(format!("Diag-wgs1-{dna}")).join("READY").is_file());
+        assert!(!old.join(format!("Diag-wgs1-{dna}")).exists());
+    }
     world.stop().await;
 }

@@ -59,9 +59,7 @@ async fn either_role_three_times_at_random_moments() {
     }
     let mut ids = sample_ids(&dna);
     ids.extend((0..3).map(|n| format!("analyses-results/trios/Diag-t{n}/r1")));
-    world.until_ready(&ids).await;
-    world.stop().await;
-    world.everything_is_right(&ids);
+    world.to_the_end(&ids).await;
     for (n, dna) in dna.iter().enumerate() {
         world.reads_are_those_delivered(dna, Priority::ALL[n % 3]);
     }

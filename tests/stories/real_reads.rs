@@ -31,9 +31,7 @@ async fn the_files_that_arrive_are_the_files_that_were_delivered() {
     world.site.lims.enqueue(&sample.root_artifact).unwrap();
     world.start_both();
     let ids = sample_ids(std::slice::from_ref(&dna));
-    world.until_ready(&ids).await;
-    world.stop().await;
-    world.everything_is_right(&ids);
+    world.to_the_end(&ids).await;
     world.reads_are_those_delivered(&dna, Priority::Urgent);
     println!("carried 100,000 real read pairs");
 }

@@ -134,6 +134,13 @@ impl World {
         self.until("all LIMS steps are completed", closed).await;
     }
 
+    /// Everything arrives, the daemons stop in order, and all is right.
+    pub async fn to_the_end(&mut self, ids: &[String]) {
+        self.until_ready(ids).await;
+        self.stop().await;
+        self.everything_is_right(ids);
+    }
+
     /// `READY` ⇒ right, once: the oracles of every story, with the real coreutils.
     pub fn everything_is_right(&self, ids: &[String]) {
         for id in ids {

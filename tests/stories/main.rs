@@ -11,5 +11,6 @@ mod hostile_bucket;
 mod kill_minus_nine;
 mod panics;
 mod real_reads;
+mod review;
 mod split;
 mod world;

@@ -83,7 +83,9 @@ pub fn review(args: &ReviewArgs) -> Result<(), Exit> {
     let given = |moment: &Option<Moment>| moment.as_ref().map(|m| m.resolve(now)).transpose();
     let (mut since, until) = (given(&args.since)?, given(&args.until)?);
     let (source, actors) = if args.log.is_empty() {
-        let conf = args.conf.load()?;
+        let or_logs =
+            |e: Exit| Exit { why: format!("{}; logs alone are read with --log FILE-or-DIR", e.why), ..e };
+        let conf = args.conf.load().map_err(or_logs)?;
         since = since.or(until.unwrap_or(now).checked_sub(jiff::SignedDuration::from_hours(HOURS)).ok());
         let actors = role::actors(conf.role).to_vec();
         (Source::Site { state: conf.state_dir, log: conf.log.dir }, actors)

@@ -62,7 +62,7 @@ const DAY: i64 = 86_400;
 /// Times: at most nine ticks on full minutes, hours or days, and how to write them.
 fn time_axis(since: Timestamp, until: Timestamp) -> (Axis, impl Fn(&f64) -> String) {
     let (from, to) = (since.as_millisecond() as f64 / 1000.0, until.as_millisecond() as f64 / 1000.0);
-    let to = to.max(from + 1.0);
+    let to = to.max(from + 60.0); // a moment is no line
     let steps = [
         1,
         2,
@@ -142,7 +142,7 @@ fn picture(
         let root = SVGBackend::with_string(&mut svg, (WIDE, high)).into_drawing_area();
         let mut chart = ChartBuilder::on(&root)
             .margin(10)
-            .margin_right(24)
+            .margin_right(44)
             .x_label_area_size(30)
             .y_label_area_size(MARGIN_LEFT)
             .build_cartesian_2d(x.0, y.0)?;

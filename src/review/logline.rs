@@ -147,9 +147,9 @@ pub fn understand<'a>(line: &'a [u8], event_mark: &memmem::Finder<'_>) -> Result
     };
     let (at, level) = (moment(&fields.timestamp)?, fields.level);
     let message = fields.message.take().unwrap_or_else(|| "".into());
-    let event = fields.event.clone();
-    let happening = happening(fields);
-    let foreign = happening.is_none().then(|| format!("event {:?} has other fields than here", &*event));
+    let happening = happening(&mut fields);
+    let lacks = || format!("event {:?} is not known here with these fields", &*fields.event);
+    let foreign = happening.is_none().then(lacks);
     Ok(LogLine { at, level, message, happening, foreign })
 }
 
@@ -180,44 +180,64 @@ fn list(text: Text<'_>) -> Vec<String> {
     text.split(", ").filter(|t| !t.is_empty()).map(str::to_owned).collect()
 }
 
-fn happening(f: Fields<'_>) -> Option<Happening<'_>> {
+/// Takes the fields out one by one: moving all of them at once is what a million lines would spend their time on.
+fn happening<'a>(f: &mut Fields<'a>) -> Option<Happening<'a>> {
     let owned = |text: Option<Text<'_>>| text.map(|t| t.to_string());
     Some(match &*f.event {
         "moved" => Happening::Moved {
-            package: f.package?,
+            package: f.package.take()?,
             known: f.from.is_some(),
             to: f.to?,
-            by: f.by?,
+            by: f.by.take()?,
             bytes: f.bytes,
-            reason: f.reason,
-            detail: f.detail,
+            reason: f.reason.take(),
+            detail: f.detail.take(),
         },
-        "failed" => {
-            Happening::Failed { package: f.package?, by: f.by?, failures: f.failures?, error: f.error? }
+        "failed" => Happening::Failed {
+            package: f.package.take()?,
+            by: f.by.take()?,
+            failures: f.failures?,
+            error: f.error.take()?,
+        },
+        "ordered" => {
+            Happening::Found { packages: list(f.packages.take()?).into_iter().map(Text::from).collect() }
         }
-        "ordered" => Happening::Found { packages: list(f.packages?).into_iter().map(Text::from).collect() },
-        "claim" => Happening::Claim { order: f.order?, phase: f.phase?, step: f.step, detail: f.detail },
-        "order-failed" => Happening::OrderFailed { order: f.order?, failures: f.failures?, error: f.error? },
-        "started" => Happening::Started { role: f.role?, host: f.host?, pid: f.pid?, version: f.version? },
-        "stopped" => Happening::Stopped { exit: f.exit?, why: f.why? },
+        "claim" => Happening::Claim {
+            order: f.order.take()?,
+            phase: f.phase?,
+            step: f.step.take(),
+            detail: f.detail.take(),
+        },
+        "order-failed" => {
+            Happening::OrderFailed { order: f.order.take()?, failures: f.failures?, error: f.error.take()? }
+        }
+        "started" => Happening::Started {
+            role: f.role.take()?,
+            host: f.host.take()?,
+            pid: f.pid?,
+            version: f.version.take()?,
+        },
+        "stopped" => Happening::Stopped { exit: f.exit?, why: f.why.take()? },
         "incident" => Happening::Incident(Box::new(Incident {
-            actor: owned(f.actor)?,
+            actor: owned(f.actor.take())?,
             incarnation: f.incarnation?,
-            cause: owned(f.cause)?,
-            detail: owned(f.detail)?,
-            in_hand: list(f.in_hand?),
+            cause: owned(f.cause.take())?,
+            detail: owned(f.detail.take())?,
+            in_hand: list(f.in_hand.take()?),
             streak: f.streak?,
             budget_left: f.budget_left?,
             next_delay_ms: f.next_delay_ms,
-            action: owned(f.action).unwrap_or_default(),
-            outcome: owned(f.outcome)?,
+            action: owned(f.action.take()).unwrap_or_default(),
+            outcome: owned(f.outcome.take())?,
         })),
-        "restarted" => Happening::Restarted { actor: f.actor?, down_ms: f.down_ms? },
-        "degraded" => Happening::Degraded { actor: f.actor?, why: f.why? },
-        "recovered" => Happening::Recovered { actor: f.actor?, after_ms: f.after_ms? },
-        "silent" => Happening::Silent { what: f.what?, why: f.why?, last: f.last? },
-        "heard" => Happening::Heard { what: f.what?, after_ms: f.after_ms? },
-        "reloaded" => Happening::Reloaded { changed: f.changed?, needs_restart: f.needs_restart? },
+        "restarted" => Happening::Restarted { actor: f.actor.take()?, down_ms: f.down_ms? },
+        "degraded" => Happening::Degraded { actor: f.actor.take()?, why: f.why.take()? },
+        "recovered" => Happening::Recovered { actor: f.actor.take()?, after_ms: f.after_ms? },
+        "silent" => Happening::Silent { what: f.what.take()?, why: f.why.take()?, last: f.last? },
+        "heard" => Happening::Heard { what: f.what.take()?, after_ms: f.after_ms? },
+        "reloaded" => {
+            Happening::Reloaded { changed: f.changed.take()?, needs_restart: f.needs_restart.take()? }
+        }
         "committing" => Happening::Else,
         _ => return None,
     })

@@ -49,7 +49,7 @@ impl Review {
         html! {
             @if !self.act.is_empty() {
                 ul.acts {
-                    @for act in self.act.iter().take(ROWS) { li { (act.what) span.cure { "→ " (act.cure) } } }
+                    @for act in self.act.iter().take(ROWS) { li { b { "! " } (act.what) span.cure { "→ " (act.cure) } } }
                 }
                 (more(self.act.len(), ROWS))
             }
@@ -86,18 +86,18 @@ impl Review {
         Ok(html! {
             h2 { "What happened when" }
             (figure(&charts::timeline(self)?, &incidents, html! {
-                span.key.up {} "runs" span.key.start {} "start" span.key.incident {} "incident, or start after a crash"
-                span.key.outage {} "outage" span.key.silence {} "silence"
+                span.pair { span.key.up {} "runs" } span.pair { span.key.start {} "start" } span.pair { span.key.incident {} "incident, or start after a crash" }
+                span.pair { span.key.outage {} "outage" } span.pair { span.key.silence {} "silence" }
             }))
             h2 { "Throughput" }
             @if self.throughput.bytes == 0 && self.delivered == 0 && self.quarantined == 0 {
                 p.none { "Nothing moved in this time." }
             } @else {
                 (figure(&charts::bytes(self)?, &bytes, html! {
-                    span.key.bytes {} "bytes of packages in each " (each) ", counted when the package's last byte was acknowledged"
+                    span { span.key.bytes {} "bytes of packages in each " (each) ", counted when the package's last byte was acknowledged" }
                 }))
                 (figure(&charts::packages(self)?, &packages, html! {
-                    span.key.done {} "packages delivered in each " (each) span.key.quarantined {} "packages quarantined"
+                    span.pair { span.key.done {} "packages delivered in each " (each) } span.pair { span.key.quarantined {} "packages quarantined" }
                 }))
                 details {
                     summary { "the same as a table" }
@@ -124,17 +124,20 @@ impl Review {
             (table("Way of the packages", &["when", "package", "what"], &self.steps, |s| html! {
                 td.when { (minute(s.at)) } td { (s.package) } td { (s.what) }
             }))
+            (table("Stopped packages", &["since", "package", "reason", "details"], &self.stopped, |s| html! {
+                td.when { (minute(s.at)) } td { (s.package) } td { (s.reason.as_deref().unwrap_or("held")) } td { (s.detail.as_deref().unwrap_or_default()) }
+            }))
             (table("Incidents", &["when", "actor", "cause", "what", "over"], &self.incidents, incident))
             (table("Outages", &["since", "actor", "for", "why"], &self.outages, |o| html! {
-                td.when { (minute(o.since)) } td { (o.actor) } td { (open(o.secs)) } td { (o.why) }
+                td.when { (minute(o.since)) } td { (o.actor) } td.short { (open(o.secs)) } td { (o.why) }
             }))
             (table("Silences", &["since", "not", "for", "why"], &self.silences, |s| html! {
-                td.when { (minute(s.last)) } td { (s.what) } td { (open(s.secs)) } td { (s.why) }
+                td.when { (minute(s.last)) } td { (s.what) } td.short { (open(s.secs)) } td { (s.why) }
             }))
             // The slowest are the last of their list, as the newest are of the others.
             (table(&format!("Slow packages: {SLOW}"), &["since", "package", "took", "median of its kind", "state"],
                 &self.slow.iter().rev().cloned().collect::<Vec<_>>(), |s| html! {
-                td.when { (minute(s.since)) } td { (s.package) } td { (length(s.secs)) }
+                td.when { (minute(s.since)) } td { (s.package) } td.short { (length(s.secs)) }
                 td { (s.median_secs.map(length).unwrap_or_default()) } td { (s.state) }
             }))
             (table("Failures that were tried again", &["when", "by", "package", "so far", "error"], &self.retried, |r| html! {
@@ -161,7 +164,7 @@ fn incident(one: &IncidentAt) -> Markup {
         td { (i.actor) }
         td { (i.cause) }
         td { (i.detail) @if !i.in_hand.is_empty() { br; "in hand: " (i.in_hand.join(", ")) } }
-        td {
+        td.short {
             @match (one.over_by, one.down_secs) {
                 (Some(_), Some(secs)) => { "back after " (length(secs)) }
                 (Some("failed-again"), None) => "failed again",

@@ -1,5 +1,5 @@
 //! Where a review is read from: journal and log of a state directory, or logs alone.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use super::answer::{Alive, Review, Sources};
 use super::finish::Ending;
 use super::fold::Fold;
 use super::happening::Happening;
-use super::logfiles::{self, Found};
+use super::logfiles::{self, Found, Trouble};
 use super::messages::Messages;
 use super::{Scope, logs};
 use crate::clock;
@@ -100,15 +100,21 @@ pub fn review(source: &Source, scope: &Scope, now: Timestamp) -> Result<Review, 
 
 /// Reads the journal; says which log files are to be read, and from when on their events count, if they do.
 fn site(
-    state: &std::path::Path,
-    log: &std::path::Path,
+    state: &Path,
+    log: &Path,
     scope: &Scope,
     fold: &mut Fold,
     sources: &mut Sources,
 ) -> Result<(Found, Option<Timestamp>), SourceError> {
-    let mut found = if log.is_dir() { logfiles::find(&[log.to_owned()])? } else { Found::default() };
-    let there = state.join(journal::FILE).is_file();
-    if !there && found.groups.is_empty() {
+    // The journal is the answer; a log that cannot be read is told and does not keep it back.
+    let mut found = match crate::fs::dir_exists(log) {
+        Ok(false) => Found::default(),
+        Ok(true) => logfiles::find(&[log.to_owned()]).unwrap_or_else(|e| unread(log, &e)),
+        Err(e) => unread(log, &e),
+    };
+    let path = state.join(journal::FILE);
+    let there = !std::fs::metadata(&path).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
+    if !there && found.groups.is_empty() && found.troubles.is_empty() {
         return Err(SourceError::Nothing { state: state.to_owned(), log: log.to_owned() });
     }
     let mut last = None;
@@ -135,8 +141,13 @@ fn site(
     Ok((found, from))
 }
 
+fn unread(log: &Path, e: &FsError) -> Found {
+    let trouble = Trouble { path: log.to_owned(), why: crate::chain(e) };
+    Found { troubles: vec![trouble], ..Found::default() }
+}
+
 /// Whether the daemon is there: by its lock, or, where locks do not reach this host, by the next of its reports.
-fn look(state: &std::path::Path, fold: &Fold) -> Alive {
+fn look(state: &Path, fold: &Fold) -> Alive {
     let held = Owner::look(state).is_some();
     let reported = Snapshot::read(state).map(|s| s.at);
     let age = |at: Timestamp| clock::age(at, clock::now());

@@ -329,7 +329,15 @@ fn the_screen_stays_a_screen() {
     let text = review.to_text();
     assert!(text.lines().count() <= 40, "{} lines\n{text}", text.lines().count());
     assert!(text.lines().all(|l| l.chars().count() <= 310), "{text}");
-    says(&review, &["! and 4994 more", "copier 5000 × panic", "more: --actor NAME shows all of one"]);
+    says(
+        &review,
+        &[
+            "ACT: one thing",
+            "! stopped: 5000 packages held by a person since 2027-01-15 08:00:02Z, the newest samples/p4999/r1, samples/p4998/r1,",
+            "copier 5000 × panic",
+            "more: --actor NAME shows all of one",
+        ],
+    );
     assert!(review.to_html(at(10_000)).unwrap().len() < 3_000_000);
     let only = run(Scope { actor: Some("copier".into()), ..scope() }, Alive::Runs, events);
     assert_eq!(only.to_text().matches("index out of bounds").count(), 5_000, "on request all of them");

@@ -123,7 +123,9 @@ impl Review {
             (true, Alive::Runs, _) => format!("runs{since}"),
             (true, Alive::Hangs(_), _) => format!("HANGS, runs{since}"),
             (true, Alive::Gone, _) => "DOES NOT RUN, ended without a word".to_owned(),
-            (true, Alive::Unknown, _) => format!("ran to the end of what was read{since}"),
+            (true, Alive::Unknown, _) => {
+                format!("ran at the end of this time{}", since.replace(" since", ", started"))
+            }
             (false, _, Some(end)) if end.exit == 0 => {
                 format!("does not run, was stopped in order at {}", minute(end.at))
             }
@@ -301,6 +303,11 @@ impl Review {
             let for_ = s.secs.map_or("STILL GOING ON".to_owned(), length);
             vec![format!("{} {:<9} {for_:<14} {}", minute(s.last), s.what, s.why)]
         };
+        let stopped = |s: &super::answer::Stopped| {
+            let (reason, detail) =
+                (s.reason.as_deref().unwrap_or("held"), s.detail.as_deref().unwrap_or_default());
+            vec![format!("{} {} {reason} {detail}", minute(s.at), s.package)]
+        };
         let slow = |s: &Slow| {
             let median = s.median_secs.map(|m| format!(", median {}", length(m))).unwrap_or_default();
             vec![format!("{} {}: {} since {}{median}", length(s.secs), s.package, s.state, minute(s.since))]
@@ -329,6 +336,16 @@ impl Review {
                     .collect(),
                 "--json",
                 package,
+            ),
+            section(
+                "stopped packages, the newest first",
+                if self.stopped_together() {
+                    self.stopped.iter().rev().map(stopped).collect()
+                } else {
+                    Vec::new()
+                },
+                "--json",
+                false,
             ),
             section(
                 "incidents, the newest first",

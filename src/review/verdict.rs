@@ -1,10 +1,16 @@
 //! Does somebody have to act, and on what? Rather too often than a wrong "nothing to do".
-use super::answer::{Act, Alive, Daemon, IncidentAt, Review, Verdict};
+use std::collections::BTreeMap;
+
+use super::answer::{Act, Alive, Daemon, IncidentAt, Review, Stopped, Verdict};
 use super::words::{clip, length, minute};
 use crate::clock;
 
 /// An actor that is not back this long after its restart was due does not come back by itself.
 const GRACE_SECS: f64 = 60.0;
+/// More packages stopped for the same reason are one thing to do.
+const FEW: usize = 3;
+/// The reason of what a person stopped.
+const HELD: &str = "held by a person";
 /// A longer text is cut in a line of the screen; the JSON has all of it.
 const CLIP: usize = 300;
 
@@ -15,7 +21,7 @@ pub(super) fn acts(r: &Review, twice: bool) -> Vec<Act> {
     if let Some(why) = &r.sources.journal_trouble {
         act(
             format!("journal: {why}"),
-            "do what it says before the next start; until then the daemon will refuse to start",
+            "do what it says before the next start; this answer rests on the log for what the journal does not tell",
         );
     }
     for daemon in &r.daemons {
@@ -47,12 +53,7 @@ pub(super) fn acts(r: &Review, twice: bool) -> Vec<Act> {
             "look at the step in the LIMS and end it there",
         );
     }
-    for s in r.stopped.iter().rev() {
-        let reason = s.reason.as_deref().unwrap_or("held by a person");
-        let detail = s.detail.as_deref().map(|d| format!(": {}", clip(d, CLIP))).unwrap_or_default();
-        let cure = s.remedy.unwrap_or("find out who stopped it and why (`review --package NAME`)");
-        act(format!("stopped: {} {reason} since {}{detail}", s.package, minute(s.at)), cure);
-    }
+    of_stopped(r, &mut act);
     for t in &r.sources.log.troubles {
         act(
             format!("not read: {}: {}", t.path.display(), clip(&t.why, CLIP)),
@@ -113,6 +114,32 @@ fn of_incident(one: &IncidentAt, r: &Review, act: &mut dyn FnMut(String, &str)) 
     }
 }
 
+/// Packages stopped for one reason want one thing done; many of them must not hide the rest.
+fn of_stopped(r: &Review, act: &mut dyn FnMut(String, &str)) {
+    let unknown = "find out who stopped it and why (`review --package NAME`)";
+    for group in r.stopped_by_reason() {
+        let Some(newest) = group.last() else { continue };
+        let (reason, cure) = (newest.reason.as_deref().unwrap_or(HELD), newest.remedy.unwrap_or(unknown));
+        if group.len() > FEW {
+            let names: Vec<&str> = group.iter().rev().take(FEW).map(|s| s.package.as_str()).collect();
+            let (count, since) = (group.len(), group.first().map_or(newest.at, |first| first.at));
+            act(
+                format!(
+                    "stopped: {count} packages {reason} since {}, the newest {}",
+                    minute(since),
+                    names.join(", ")
+                ),
+                cure,
+            );
+            continue;
+        }
+        for s in group.iter().rev() {
+            let detail = s.detail.as_deref().map(|d| format!(": {}", clip(d, CLIP))).unwrap_or_default();
+            act(format!("stopped: {} {reason} since {}{detail}", s.package, minute(s.at)), cure);
+        }
+    }
+}
+
 /// The verdict.
 pub(super) fn verdict(r: &Review, anything: bool) -> Verdict {
     if !r.act.is_empty() {
@@ -132,6 +159,22 @@ pub(super) fn verdict(r: &Review, anything: bool) -> Verdict {
 }
 
 impl Review {
+    /// Stopped packages by reason, each group oldest first, the group with the newest first.
+    fn stopped_by_reason(&self) -> Vec<Vec<&Stopped>> {
+        let mut groups: BTreeMap<Option<&str>, Vec<&Stopped>> = BTreeMap::new();
+        for s in &self.stopped {
+            groups.entry(s.reason.as_deref()).or_default().push(s);
+        }
+        let mut groups: Vec<Vec<&Stopped>> = groups.into_values().collect();
+        groups.sort_by_key(|g| std::cmp::Reverse(g.last().map(|s| s.at)));
+        groups
+    }
+
+    /// Stopped packages that were put together where it says what to do, so that a list of them is wanted.
+    pub(super) fn stopped_together(&self) -> bool {
+        self.stopped_by_reason().iter().any(|g| g.len() > FEW)
+    }
+
     /// The verdict in one sentence.
     pub fn sentence(&self) -> String {
         let mut sentence = match (self.verdict, self.act.len()) {

@@ -24,10 +24,10 @@ pub fn length(secs: f64) -> String {
         _ => format!("{many} {unit} {rest} {small}"),
     };
     match whole {
-        _ if secs < 0.9995 => format!("{} ms", (secs.max(0.0) * 1000.0).round()),
+        _ if secs < 0.9995 => format!("{} ms", (secs.max(0.0) * 1000.0).round() as u64),
         _ if secs < 59.95 => format!("{secs:.1} s"),
         0..3600 => two(whole / 60, "min", whole % 60, "s"),
-        3600..86_400 => two(whole / 3600, "h", whole % 3600 / 60, "min"),
+        3600..172_800 => two(whole / 3600, "h", whole % 3600 / 60, "min"),
         _ => two(whole / 86_400, "d", whole % 86_400 / 3600, "h"),
     }
 }
@@ -76,6 +76,8 @@ mod tests {
             (245.0, "4 min 5 s"),
             (3600.0, "1 h"),
             (12_000.0, "3 h 20 min"),
+            (86_400.0, "24 h"),
+            (-0.0, "0 ms"),
             (187_200.0, "2 d 4 h"),
         ];
         for (secs, text) in cases {

@@ -105,16 +105,16 @@ pub fn review(args: &ReviewArgs) -> Result<(), Exit> {
     if let Some(wanted) = args.package.as_deref().filter(|_| review.known_packages == 0) {
         return Err(Exit::no(format!("no package in what was read has {wanted:?} in its name")));
     }
-    if let Some(path) = &args.html {
-        let page = review.to_html(now).map_err(|e| Exit::no(format!("could not draw the charts: {e}")))?;
-        crate::fs::write_durably(path, page.as_bytes()).map_err(|e| Exit::config(crate::chain(&e)))?;
-    }
     if args.json {
         let text = serde_json::to_string_pretty(&review).map_err(Exit::no)?;
         say(format_args!("{text}"))?;
     } else {
         say(format_args!("{}", review.to_text().trim_end()))?;
-        if let Some(path) = &args.html {
+    }
+    if let Some(path) = &args.html {
+        let page = review.to_html(now).map_err(|e| Exit::no(format!("could not draw the charts: {e}")))?;
+        crate::fs::write_durably(path, page.as_bytes()).map_err(|e| Exit::config(crate::chain(&e)))?;
+        if !args.json {
             say(format_args!("\nthe same with charts: {}", path.display()))?;
         }
     }

@@ -55,6 +55,9 @@ pub enum SourceError {
         "no log file in {0}: logs are called like tsd-import.2026-11-22.jsonl, perhaps with .gz or a number behind it; name the file itself if it is called otherwise"
     )]
     NoLogs(String),
+    /// What was named could not be read or is no log.
+    #[error("nothing of what was named can be read as a log: {0}")]
+    Unreadable(String),
     /// What was named is not there.
     #[error(transparent)]
     Fs(#[from] FsError),
@@ -70,6 +73,10 @@ pub fn review(source: &Source, scope: &Scope, now: Timestamp) -> Result<Review, 
             if found.groups.is_empty() && found.troubles.is_empty() {
                 let places: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
                 return Err(SourceError::NoLogs(places.join(", ")));
+            }
+            if found.groups.is_empty() {
+                let why = found.troubles.iter().map(|t| format!("{}: {}", t.path.display(), t.why));
+                return Err(SourceError::Unreadable(why.collect::<Vec<_>>().join("; ")));
             }
             (found, Some(Timestamp::MIN))
         }

@@ -145,7 +145,8 @@ pub(super) fn verdict(r: &Review, anything: bool) -> Verdict {
     if !r.act.is_empty() {
         return Verdict::Act;
     }
-    if !anything && r.sources.journal_lines == 0 {
+    // A journal says what was true at a time also if nothing happened in it, but not before its first line.
+    if r.daemons.is_empty() || (!anything && r.sources.journal_lines == 0) {
         return Verdict::NoAnswer;
     }
     let odd = r.daemons.iter().flat_map(|d| &d.starts).any(|s| s.after_crash)
@@ -182,6 +183,9 @@ impl Review {
             (Verdict::Act, n) => format!("ACT: {n} things need somebody, see the lines marked with !"),
             (Verdict::Over, _) => "Nothing to do: what happened is over.".to_owned(),
             (Verdict::Quiet, _) => "Nothing to do, and nothing went wrong.".to_owned(),
+            (Verdict::NoAnswer, _) if self.sources.journal_lines > 0 => {
+                format!("NO ANSWER: the journal begins after {}", minute(self.until))
+            }
             (Verdict::NoAnswer, _) => match self.sources.log.last {
                 Some(last) => format!(
                     "NO ANSWER: the log has nothing of this time, it ends at {}; ask with an earlier --since",

@@ -83,6 +83,11 @@ async fn running_dead_packed_and_copied_it_is_the_same_night() {
     assert!(said.contains("runs since ") && said.contains("packager 1 × panic"), "{said}");
     assert!(said.contains("3 delivered (6.0 MiB)"), "{said}");
 
+    // Before there was anything.
+    let out = review(&["--config", conf, "--since", "48h", "--until", "24h"]);
+    assert_eq!(out.status.code(), Some(1));
+    assert!(first_line(&out).starts_with("NO ANSWER: the journal begins after"), "{}", first_line(&out));
+
     // Killed.
     world.kill(Role::Nsc).await;
     let out = review(&["--config", conf]);
@@ -168,6 +173,11 @@ fn without_anything_to_read_it_says_what_to_do() {
     let out = review(&["--log", "/nowhere/at/all"]);
     assert_eq!(out.status.code(), Some(78));
     assert!(text(&out.stderr).contains("/nowhere/at/all"), "{}", text(&out.stderr));
+    let journal = dir.path().join("journal.jsonl");
+    write(&journal, b"{\"v\":1,\"seq\":1}\n");
+    let out = review(&["--log", journal.to_str().unwrap()]);
+    assert_eq!(out.status.code(), Some(78));
+    assert!(text(&out.stderr).contains("this is a journal, not a log"), "{}", text(&out.stderr));
     let old = dir.path().join("tsd-import.2020-01-01.jsonl");
     write(&old, b"{\"timestamp\":\"2020-01-01T00:00:00.000Z\",\"level\":\"INFO\",\"message\":\"m\"}\n");
     let out = review(&["--log", old.to_str().unwrap(), "--since", "24h"]);

@@ -65,98 +65,55 @@ struct Head<'a> {
     message: Option<Text<'a>>,
 }
 
-/// All fields that any event has; which of them must be there, the event says.
-#[derive(Deserialize)]
-struct Fields<'a> {
-    #[serde(borrow)]
-    timestamp: Text<'a>,
-    level: Level,
-    #[serde(borrow)]
-    message: Option<Text<'a>>,
-    #[serde(borrow)]
-    event: Text<'a>,
-    #[serde(borrow)]
-    role: Option<Text<'a>>,
-    #[serde(borrow)]
-    host: Option<Text<'a>>,
-    pid: Option<u32>,
-    #[serde(borrow)]
-    version: Option<Text<'a>>,
-    exit: Option<i32>,
-    #[serde(borrow)]
-    why: Option<Text<'a>>,
-    #[serde(borrow)]
-    packages: Option<Text<'a>>,
-    #[serde(borrow)]
-    order: Option<Text<'a>>,
-    phase: Option<Phase>,
-    #[serde(borrow)]
-    step: Option<Text<'a>>,
-    #[serde(borrow)]
-    detail: Option<Text<'a>>,
-    #[serde(borrow)]
-    package: Option<Text<'a>>,
-    #[serde(borrow)]
-    from: Option<Text<'a>>,
-    to: Option<State>,
-    #[serde(borrow)]
-    by: Option<Text<'a>>,
-    bytes: Option<u64>,
-    #[serde(borrow)]
-    reason: Option<Text<'a>>,
-    failures: Option<u32>,
-    #[serde(borrow)]
-    error: Option<Text<'a>>,
-    #[serde(borrow)]
-    actor: Option<Text<'a>>,
-    incarnation: Option<u64>,
-    #[serde(borrow)]
-    cause: Option<Text<'a>>,
-    #[serde(borrow)]
-    in_hand: Option<Text<'a>>,
-    streak: Option<u32>,
-    budget_left: Option<usize>,
-    next_delay_ms: Option<u64>,
-    #[serde(borrow)]
-    action: Option<Text<'a>>,
-    #[serde(borrow)]
-    outcome: Option<Text<'a>>,
-    down_ms: Option<u64>,
-    after_ms: Option<u64>,
-    #[serde(borrow)]
-    what: Option<Text<'a>>,
-    last: Option<Timestamp>,
-    #[serde(borrow)]
-    changed: Option<Text<'a>>,
-    #[serde(borrow)]
-    needs_restart: Option<Text<'a>>,
+/// The fields of one event besides those that every line has: texts, then values. Small structures, because a million lines
+/// spend their time on moving large ones.
+macro_rules! events {
+    ($($name:ident { $($text:ident: $text_type:ty,)* ; $($value:ident: $value_type:ty,)* })*) => { $(
+        #[derive(Deserialize)]
+        struct $name<'a> {
+            #[serde(borrow)]
+            timestamp: Text<'a>,
+            level: Level,
+            #[serde(borrow)]
+            message: Option<Text<'a>>,
+            $(#[serde(borrow)] $text: $text_type,)*
+            $($value: $value_type,)*
+        }
+
+        impl<'a> Event<'a> for $name<'a> {
+            fn head(&mut self) -> Head<'a> {
+                let timestamp = std::mem::replace(&mut self.timestamp, "".into());
+                Head { timestamp, level: self.level, message: self.message.take() }
+            }
+        }
+    )* };
 }
 
-/// Understands one line, without its newline; the error says what is damaged. Every byte is looked at: a line is right as a
-/// whole or it is damaged.
-pub fn understand<'a>(line: &'a [u8], event_mark: &memmem::Finder<'_>) -> Result<LogLine<'a>, String> {
-    let text = std::str::from_utf8(line).map_err(|e| e.to_string())?;
-    if event_mark.find(line).is_none() {
-        return plain(text);
+trait Event<'a>: Deserialize<'a> {
+    fn head(&mut self) -> Head<'a>;
+}
+
+events! {
+    Started { role: Text<'a>, host: Text<'a>, version: Text<'a>, ; pid: u32, }
+    Stopped { why: Text<'a>, ; exit: i32, }
+    Ordered { packages: Text<'a>, ; }
+    Claim { order: Text<'a>, step: Option<Text<'a>>, detail: Option<Text<'a>>, ; phase: Phase, }
+    OrderFailed { order: Text<'a>, error: Text<'a>, ; failures: u32, }
+    Moved {
+        package: Text<'a>, from: Option<Text<'a>>, by: Text<'a>, reason: Option<Text<'a>>, detail: Option<Text<'a>>, ;
+        to: State, bytes: Option<u64>,
     }
-    let mut fields: Fields<'a> = match serde_json::from_str(text) {
-        Ok(fields) => fields,
-        // Whole JSON whose words or types are others than ours is no damage.
-        Err(e) if e.is_data() => return Ok(LogLine { foreign: Some(e.to_string()), ..plain(text)? }),
-        Err(e) => return Err(e.to_string()),
-    };
-    let (at, level) = (moment(&fields.timestamp)?, fields.level);
-    let message = fields.message.take().unwrap_or_else(|| "".into());
-    let happening = happening(&mut fields);
-    let lacks = || format!("event {:?} is not known here with these fields", &*fields.event);
-    let foreign = happening.is_none().then(lacks);
-    Ok(LogLine { at, level, message, happening, foreign })
-}
-
-fn plain(text: &str) -> Result<LogLine<'_>, String> {
-    let head: Head<'_> = serde_json::from_str(text).map_err(|e| e.to_string())?;
-    let message = head.message.unwrap_or_else(|| "".into());
-    Ok(LogLine { at: moment(&head.timestamp)?, level: head.level, message, happening: None, foreign: None })
+    Failed { package: Text<'a>, by: Text<'a>, error: Text<'a>, ; failures: u32, }
+    Fell {
+        actor: Text<'a>, cause: Text<'a>, detail: Text<'a>, in_hand: Text<'a>, action: Option<Text<'a>>, outcome: Text<'a>, ;
+        incarnation: u64, streak: u32, budget_left: usize, next_delay_ms: Option<u64>,
+    }
+    Restarted { actor: Text<'a>, ; down_ms: u64, }
+    Degraded { actor: Text<'a>, why: Text<'a>, ; }
+    Recovered { actor: Text<'a>, ; after_ms: u64, }
+    Silent { what: Text<'a>, why: Text<'a>, ; last: Timestamp, }
+    Heard { what: Text<'a>, ; after_ms: u64, }
+    Reloaded { changed: Text<'a>, needs_restart: Text<'a>, ; }
 }
 
 /// What the lines of events have and no other line: a quote inside of a text would be escaped.
@@ -167,87 +124,127 @@ pub const BEGIN: &[u8] = b"{\"timestamp\":\"";
 
 /// The time of a line, without understanding the rest.
 pub fn time(line: &[u8]) -> Option<Timestamp> {
-    let behind = line.strip_prefix(BEGIN)?;
-    let text = behind.get(..memchr::memchr(b'"', behind)?)?;
-    std::str::from_utf8(text).ok()?.parse().ok()
+    std::str::from_utf8(word(line.strip_prefix(BEGIN)?)?).ok()?.parse().ok()
 }
 
-fn moment(text: &str) -> Result<Timestamp, String> {
-    text.parse().map_err(|e| format!("timestamp {text:?}: {e}"))
+/// What stands before the next quote.
+fn word(text: &[u8]) -> Option<&[u8]> {
+    text.get(..memchr::memchr(b'"', text)?)
 }
 
-fn list(text: Text<'_>) -> Vec<String> {
-    text.split(", ").filter(|t| !t.is_empty()).map(str::to_owned).collect()
+/// Understands one line, without its newline; the error says what is damaged. Every byte is looked at: a line is right as a
+/// whole or it is damaged.
+pub fn understand<'a>(line: &'a [u8], event_mark: &memmem::Finder<'_>) -> Result<LogLine<'a>, String> {
+    let text = std::str::from_utf8(line).map_err(|e| e.to_string())?;
+    let behind = event_mark.find(line).and_then(|at| line.get(at + EVENT_MARK.len()..));
+    match behind.and_then(word) {
+        Some(event) => happening(event, text),
+        None => plain(text),
+    }
 }
 
-/// Takes the fields out one by one: moving all of them at once is what a million lines would spend their time on.
-fn happening<'a>(f: &mut Fields<'a>) -> Option<Happening<'a>> {
-    let owned = |text: Option<Text<'_>>| text.map(|t| t.to_string());
-    Some(match &*f.event {
-        "moved" => Happening::Moved {
-            package: f.package.take()?,
+fn happening<'a>(event: &[u8], text: &'a str) -> Result<LogLine<'a>, String> {
+    use Happening as H;
+    let list = |text: Text<'_>| -> Vec<String> {
+        text.split(", ").filter(|t| !t.is_empty()).map(str::to_owned).collect()
+    };
+    match event {
+        b"moved" => read(text, |f: Moved<'a>| H::Moved {
+            package: f.package,
             known: f.from.is_some(),
-            to: f.to?,
-            by: f.by.take()?,
+            to: f.to,
+            by: f.by,
             bytes: f.bytes,
-            reason: f.reason.take(),
-            detail: f.detail.take(),
-        },
-        "failed" => Happening::Failed {
-            package: f.package.take()?,
-            by: f.by.take()?,
-            failures: f.failures?,
-            error: f.error.take()?,
-        },
-        "ordered" => {
-            Happening::Found { packages: list(f.packages.take()?).into_iter().map(Text::from).collect() }
+            reason: f.reason,
+            detail: f.detail,
+        }),
+        b"claim" => read(text, |f: Claim<'a>| H::Claim {
+            order: f.order,
+            phase: f.phase,
+            step: f.step,
+            detail: f.detail,
+        }),
+        b"ordered" => read(text, |f: Ordered<'a>| H::Found {
+            packages: list(f.packages).into_iter().map(Text::from).collect(),
+        }),
+        b"committing" => plain(text),
+        b"failed" => read(text, |f: Failed<'a>| H::Failed {
+            package: f.package,
+            by: f.by,
+            failures: f.failures,
+            error: f.error,
+        }),
+        b"order-failed" => read(text, |f: OrderFailed<'a>| H::OrderFailed {
+            order: f.order,
+            failures: f.failures,
+            error: f.error,
+        }),
+        b"started" => read(text, |f: Started<'a>| H::Started {
+            role: f.role,
+            host: f.host,
+            pid: f.pid,
+            version: f.version,
+        }),
+        b"stopped" => read(text, |f: Stopped<'a>| H::Stopped { exit: f.exit, why: f.why }),
+        b"incident" => read(text, |f: Fell<'a>| {
+            H::Incident(Box::new(Incident {
+                actor: f.actor.to_string(),
+                incarnation: f.incarnation,
+                cause: f.cause.to_string(),
+                detail: f.detail.to_string(),
+                in_hand: list(f.in_hand),
+                streak: f.streak,
+                budget_left: f.budget_left,
+                next_delay_ms: f.next_delay_ms,
+                action: f.action.map(|a| a.to_string()).unwrap_or_default(),
+                outcome: f.outcome.to_string(),
+            }))
+        }),
+        b"restarted" => read(text, |f: Restarted<'a>| H::Restarted { actor: f.actor, down_ms: f.down_ms }),
+        b"degraded" => read(text, |f: Degraded<'a>| H::Degraded { actor: f.actor, why: f.why }),
+        b"recovered" => read(text, |f: Recovered<'a>| H::Recovered { actor: f.actor, after_ms: f.after_ms }),
+        b"silent" => read(text, |f: Silent<'a>| H::Silent { what: f.what, why: f.why, last: f.last }),
+        b"heard" => read(text, |f: Heard<'a>| H::Heard { what: f.what, after_ms: f.after_ms }),
+        b"reloaded" => {
+            read(text, |f: Reloaded<'a>| H::Reloaded { changed: f.changed, needs_restart: f.needs_restart })
         }
-        "claim" => Happening::Claim {
-            order: f.order.take()?,
-            phase: f.phase?,
-            step: f.step.take(),
-            detail: f.detail.take(),
-        },
-        "order-failed" => {
-            Happening::OrderFailed { order: f.order.take()?, failures: f.failures?, error: f.error.take()? }
+        other => {
+            let foreign = format!("the event {:?} is not known here", String::from_utf8_lossy(other));
+            Ok(LogLine { foreign: Some(foreign), ..plain(text)? })
         }
-        "started" => Happening::Started {
-            role: f.role.take()?,
-            host: f.host.take()?,
-            pid: f.pid?,
-            version: f.version.take()?,
-        },
-        "stopped" => Happening::Stopped { exit: f.exit?, why: f.why.take()? },
-        "incident" => Happening::Incident(Box::new(Incident {
-            actor: owned(f.actor.take())?,
-            incarnation: f.incarnation?,
-            cause: owned(f.cause.take())?,
-            detail: owned(f.detail.take())?,
-            in_hand: list(f.in_hand.take()?),
-            streak: f.streak?,
-            budget_left: f.budget_left?,
-            next_delay_ms: f.next_delay_ms,
-            action: owned(f.action.take()).unwrap_or_default(),
-            outcome: owned(f.outcome.take())?,
-        })),
-        "restarted" => Happening::Restarted { actor: f.actor.take()?, down_ms: f.down_ms? },
-        "degraded" => Happening::Degraded { actor: f.actor.take()?, why: f.why.take()? },
-        "recovered" => Happening::Recovered { actor: f.actor.take()?, after_ms: f.after_ms? },
-        "silent" => Happening::Silent { what: f.what.take()?, why: f.why.take()?, last: f.last? },
-        "heard" => Happening::Heard { what: f.what.take()?, after_ms: f.after_ms? },
-        "reloaded" => {
-            Happening::Reloaded { changed: f.changed.take()?, needs_restart: f.needs_restart.take()? }
+    }
+}
+
+fn read<'a, E: Event<'a>>(
+    text: &'a str,
+    make: impl FnOnce(E) -> Happening<'a>,
+) -> Result<LogLine<'a>, String> {
+    match serde_json::from_str::<E>(text) {
+        Ok(mut fields) => {
+            let line = from_head(fields.head())?;
+            Ok(LogLine { happening: Some(make(fields)), ..line })
         }
-        "committing" => Happening::Else,
-        _ => return None,
-    })
+        // Whole JSON whose words or types are others than ours is no damage.
+        Err(e) if e.is_data() => Ok(LogLine { foreign: Some(e.to_string()), ..plain(text)? }),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+fn plain(text: &str) -> Result<LogLine<'_>, String> {
+    from_head(serde_json::from_str(text).map_err(|e| e.to_string())?)
+}
+
+fn from_head(head: Head<'_>) -> Result<LogLine<'_>, String> {
+    let at = head.timestamp.parse().map_err(|e| format!("timestamp {:?}: {e}", &*head.timestamp))?;
+    let message = head.message.unwrap_or_else(|| "".into());
+    Ok(LogLine { at, level: head.level, message, happening: None, foreign: None })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(line: &str) -> Result<LogLine<'_>, String> {
+    fn parse(line: &str) -> Result<LogLine<'_>, String> {
         understand(line.as_bytes(), &memmem::Finder::new(EVENT_MARK))
     }
 
@@ -258,7 +255,7 @@ mod tests {
         let line = format!(
             r#"{HEAD}"event":"moved","package":"samples/a/r1","from":"packed","to":"uploading","by":"uploader","target":"t"}}"#
         );
-        let read_it = read(&line).unwrap();
+        let read_it = parse(&line).unwrap();
         let Some(Happening::Moved { package, known, to, bytes, .. }) = &read_it.happening else {
             panic!("{read_it:?}")
         };
@@ -266,7 +263,7 @@ mod tests {
         let inside = line.as_bytes().as_ptr_range();
         assert!(inside.contains(&package.as_ptr()), "borrowed from the line");
         let other = format!(r#"{HEAD}"what":"says \"event\":\"moved\"","target":"t"}}"#);
-        assert!(read(&other).unwrap().happening.is_none(), "a quoted event is only text");
+        assert!(parse(&other).unwrap().happening.is_none(), "a quoted event is only text");
     }
 
     #[test]
@@ -279,7 +276,7 @@ mod tests {
             r#"{"level":"INFO","message":"m"}"#,
             "{\"timestamp\":\"2026-11-23T03:50:29.676Z\",\"level\":\"INFO\",\"x\":\"\0\"}",
         ] {
-            assert!(read(bad).is_err(), "{bad:?}");
+            assert!(parse(bad).is_err(), "{bad:?}");
         }
         let mark = memmem::Finder::new(EVENT_MARK);
         assert!(
@@ -295,7 +292,7 @@ mod tests {
             r#""event":"moved","package":"samples/a/r1"}"#,
         ] {
             let line = format!("{HEAD}{newer}");
-            let line = read(&line).unwrap();
+            let line = parse(&line).unwrap();
             assert!(line.foreign.is_some() && line.happening.is_none(), "{newer}: {line:?}");
         }
     }

@@ -13,7 +13,7 @@ const SCREEN: usize = 40;
 /// Lines for what needs somebody, and for lists that were asked for.
 const ACTS: usize = 6;
 /// A longer line is cut ...
-const WIDE: usize = 150;
+const WIDE: usize = 200;
 /// ... unless it was asked for.
 const WHOLE: usize = 2000;
 

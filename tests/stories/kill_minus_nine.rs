@@ -66,5 +66,5 @@ async fn either_role_three_times_at_random_moments() {
         world.reads_are_those_delivered(dna, Priority::ALL[n % 3]);
     }
     let review = world.review(Role::Nsc);
-    assert!(review.contains("4 start(s), 3 of them after a crash or kill: 2"), "{review}");
+    assert!(review.contains("4 starts, 3 after a crash or kill: 2"), "{review}");
 }

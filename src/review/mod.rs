@@ -19,6 +19,7 @@ mod logs;
 mod messages;
 mod page;
 mod source;
+mod summary;
 mod text;
 mod verdict;
 mod words;

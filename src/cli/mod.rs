@@ -78,7 +78,7 @@ enum Command {
     Drain(drain::DrainArgs),
     /// What happened, is it over, do I have to act: restarts, incidents, outages, packages delivered and stopped
     ///
-    /// Exit code 1: somebody is needed.
+    /// Exit codes: 0 nothing to do; 1 somebody is needed, or there is no answer; 78 there is nothing to read.
     Review(review::ReviewArgs),
     /// Check a package directory against its SHA256SUMS and its documents, byte by byte
     Verify(verify::VerifyArgs),

@@ -1,122 +1,244 @@
 //! The review as one screen of text: first the answer, then what it rests on.
-use std::collections::BTreeMap;
+//!
+//! The screen stays a screen however much happened: each list gets as many of its newest entries as there is room for. Who asks
+//! for an actor, a package or a level gets all of that.
 use std::fmt::Write as _;
 
-use jiff::Timestamp;
+use super::answer::{IncidentAt, Review, Slow};
+use super::flow::SLOW;
+use super::words::{clip, count, length, minute, number};
 
-use super::{IncidentAt, Review, Scope};
-use crate::package::Reason;
+/// Lines of a screen.
+const SCREEN: usize = 40;
+/// Lines for what needs somebody, and for lists that were asked for.
+const ACTS: usize = 6;
+/// A longer line is cut ...
+const WIDE: usize = 200;
+/// ... unless it was asked for.
+const WHOLE: usize = 2000;
+
+/// A list below the summary: a title, entries of one or more lines (the newest first), and how to see the rest.
+struct Section {
+    title: String,
+    entries: Vec<Vec<String>>,
+    rest: &'static str,
+    /// It was asked for: it is shown whole.
+    asked: bool,
+}
+
+impl Section {
+    /// Lines it takes with `shown` of its entries.
+    fn lines(&self, shown: usize) -> usize {
+        let entries: usize = self.entries.iter().take(shown).map(Vec::len).sum();
+        if shown == 0 { 0 } else { 2 + entries + usize::from(shown < self.entries.len()) }
+    }
+}
 
 impl Review {
     /// One screen of text: first the answer, then what it rests on.
-    pub fn to_text(&self, scope: &Scope, role: &str) -> String {
-        let mut t = String::new();
+    pub fn to_text(&self) -> String {
+        let mut t = format!("{}\n{}\n", self.sentence(), self.title());
         // Writing into a String cannot fail.
         macro_rules! say { ($($arg:tt)*) => { { let _ok = writeln!(t, $($arg)*); } } }
-        say!("Review of {role}, {} to {}", minute(scope.since), minute(scope.until));
-        say!();
-        match (self.needs_somebody(), self.incidents.is_empty() && self.unclean_starts.is_empty()) {
-            (true, _) => say!("ACT: somebody is needed, see the lines marked with !"),
-            (false, true) => say!("Nothing to do, and nothing went wrong."),
-            (false, false) => say!("Nothing to do: what happened is over."),
+        if !self.act.is_empty() {
+            say!();
+        }
+        for act in self.act.iter().take(ACTS) {
+            say!("! {}", clip(&act.what, 2 * WIDE));
+            say!("    → {}", act.cure);
+        }
+        if self.act.len() > ACTS {
+            say!("! and {} more: --json or --html FILE shows all", self.act.len() - ACTS);
         }
         say!();
-        say!(
-            "packages   {} delivered ({}), {} under way, {} stopped",
-            self.delivered,
-            size(self.bytes),
-            self.underway,
-            self.stopped.len()
-        );
-        let crashes: Vec<String> = self.unclean_starts.iter().map(|at| minute(*at)).collect();
-        let after = if crashes.is_empty() { String::new() } else { format!(": {}", crashes.join(", ")) };
-        let now = match (self.running, self.alive) {
-            (true, true) => "it runs",
-            (true, false) => "",
-            (false, _) => "it was stopped in order",
-        };
-        say!(
-            "daemon     {} start(s), {} of them after a crash or kill{after}; {now}",
-            self.starts.len(),
-            crashes.len()
-        );
-        if self.died() {
-            say!("! it ended without a word and does not run: start it again");
+        for (name, what) in self.summary() {
+            say!("{name:<11} {what}");
         }
-        let mut restarts: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
-        for one in &self.incidents {
-            *restarts.entry(&one.incident.actor).or_default().entry(&one.incident.cause).or_default() += 1;
-        }
-        say!(
-            "incidents  {}",
-            if restarts.is_empty() {
-                "none".to_owned()
-            } else {
-                let list = restarts.iter().map(|(actor, causes)| {
-                    let causes: Vec<String> =
-                        causes.iter().map(|(cause, n)| format!("{n} × {cause}")).collect();
-                    format!("{actor} {}", causes.join(", "))
-                });
-                list.collect::<Vec<_>>().join("; ")
+        let sections = self.sections();
+        let room = SCREEN.saturating_sub(t.lines().count());
+        for (section, shown) in sections.iter().zip(fit(&sections, room)) {
+            if shown == 0 {
+                continue;
             }
-        );
-        if !self.stopped.is_empty() {
-            say!("\nstopped packages");
-            for s in &self.stopped {
-                say!("! {} {} {}", minute(s.at), s.package, s.reason.map_or("held", Reason::code));
-                if let Some(detail) = &s.detail {
-                    say!("      {detail}");
-                }
-                if let Some(remedy) = s.remedy {
-                    say!("      what to do: {remedy}");
-                }
-            }
-        }
-        if !self.outages.is_empty() {
-            say!("\noutages");
-            for o in &self.outages {
-                let (mark, length) =
-                    o.secs.map_or(("!", "still going on".to_owned()), |s| (" ", format!("{s:.0} s")));
-                say!("{mark} {} {:<9} {length:<14} {}", minute(o.since), o.actor, o.why);
-            }
-        }
-        if !self.incidents.is_empty() {
-            say!("\nincidents");
-            for IncidentAt { at, incident: i } in &self.incidents {
-                say!(
-                    "  {} {:<9} life {:<3} {:<6} {}",
-                    minute(*at),
-                    i.actor,
-                    i.incarnation,
-                    i.cause,
-                    i.outcome
-                );
-                say!("      {}", i.detail);
-                if !i.in_hand.is_empty() {
-                    say!("      in hand: {}", i.in_hand.join(", "));
-                }
-                say!("      {} failure(s) in a row, {} restart(s) left", i.streak, i.budget_left);
-            }
-        }
-        if !self.retried.is_empty() {
-            say!("\nfailures that were tried again");
-            for r in self.retried.iter().rev().take(20) {
-                say!("  {} {:<9} {} ({}): {}", minute(r.at), r.by, r.package, r.failures, r.error);
-            }
-            if self.retried.len() > 20 {
-                say!("  and {} earlier ones", self.retried.len() - 20);
+            say!("\n{}", section.title);
+            let most = if section.asked { WHOLE } else { WIDE };
+            section.entries.iter().take(shown).flatten().for_each(|line| say!("  {}", clip(line, most)));
+            if shown < section.entries.len() {
+                say!("  and {} more: {}", number((section.entries.len() - shown) as u64), section.rest);
             }
         }
         t
     }
+
+    fn sections(&self) -> Vec<Section> {
+        let (actor, package) = (self.actor.is_some(), self.package.is_some());
+        let outage = |o: &super::answer::Outage| {
+            let for_ = o.secs.map_or("STILL GOING ON".to_owned(), length);
+            vec![format!("{} {:<9} {for_:<14} {}", minute(o.since), o.actor, o.why)]
+        };
+        let silence = |s: &super::answer::Silence| {
+            let for_ = s.secs.map_or("STILL GOING ON".to_owned(), length);
+            vec![format!("{} {:<9} {for_:<14} {}", minute(s.last), s.what, s.why)]
+        };
+        let stopped = |s: &super::answer::Stopped| {
+            let (reason, detail) =
+                (s.reason.as_deref().unwrap_or("held"), s.detail.as_deref().unwrap_or_default());
+            vec![format!("{} {} {reason} {detail}", minute(s.at), s.package)]
+        };
+        let slow = |s: &Slow| {
+            let median = s.median_secs.map(|m| format!(", median {}", length(m))).unwrap_or_default();
+            vec![format!("{} {}: {} since {}{median}", length(s.secs), s.package, s.state, minute(s.since))]
+        };
+        let damage =
+            |d: &super::logs::Damage| vec![format!("{} line {}: {}", d.path.display(), d.line, d.why)];
+        let message = |m: &super::messages::Message| {
+            let times = if m.count == 1 {
+                minute(m.last)
+            } else {
+                format!("{} to {}", minute(m.first), minute(m.last))
+            };
+            vec![
+                format!("{:<5} {} × {} ({times})", m.level.as_str(), number(m.count), m.message),
+                format!("      {}", m.fields),
+            ]
+        };
+        let section =
+            |title: &str, entries, rest, asked| Section { title: title.to_owned(), entries, rest, asked };
+        vec![
+            section(
+                "way of the packages",
+                self.steps
+                    .iter()
+                    .map(|s| vec![format!("{} {} {}", minute(s.at), s.package, s.what)])
+                    .collect(),
+                "--json",
+                package,
+            ),
+            section(
+                "stopped packages, the newest first",
+                if self.stopped_together() {
+                    self.stopped.iter().rev().map(stopped).collect()
+                } else {
+                    Vec::new()
+                },
+                "--json",
+                false,
+            ),
+            section(
+                "incidents, the newest first",
+                self.incidents.iter().rev().map(incident).collect(),
+                "--actor NAME shows all of one",
+                actor,
+            ),
+            section(
+                "outages, the newest first",
+                self.outages.iter().rev().map(outage).collect(),
+                "--actor NAME shows all of one",
+                actor,
+            ),
+            section(
+                "silences, the newest first",
+                self.silences.iter().rev().map(silence).collect(),
+                "--json",
+                false,
+            ),
+            section(
+                &format!("slow packages: {SLOW}"),
+                self.slow.iter().map(slow).collect(),
+                "--json",
+                package,
+            ),
+            section(
+                "failures that were tried again, the newest first",
+                self.retried
+                    .iter()
+                    .rev()
+                    .map(|r| {
+                        vec![format!(
+                            "{} {:<9} {} ({}): {}",
+                            minute(r.at),
+                            r.by,
+                            r.package,
+                            r.failures,
+                            r.error
+                        )]
+                    })
+                    .collect(),
+                "--package NAME or --actor NAME shows all of one",
+                actor || package,
+            ),
+            section(
+                "lines of the log, the worst first",
+                self.log.messages.iter().map(message).collect(),
+                "--json",
+                true,
+            ),
+            section(
+                "damaged lines of the log (skipped)",
+                self.sources.log.damages.iter().map(damage).collect(),
+                "--json",
+                false,
+            ),
+            section(
+                "events not understood",
+                self.sources.log.foreigns.iter().map(damage).collect(),
+                "--json",
+                false,
+            ),
+        ]
+    }
 }
 
-/// A time to the second.
-pub fn minute(at: Timestamp) -> String {
-    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+fn incident(one: &IncidentAt) -> Vec<String> {
+    let i = &one.incident;
+    let down = one.down_secs.map(|s| format!("back after {}", length(s)));
+    let over = match (one.over_by, down) {
+        (Some("restarted"), Some(down)) => down,
+        (Some("went-on"), Some(down)) => format!("{down} at most"),
+        (Some("failed-again"), _) => "failed again".into(),
+        (Some("new-start"), _) => "ended by a new start of the daemon".into(),
+        (Some("stopped"), _) => "ended with the daemon".into(),
+        _ => "NOT OVER".into(),
+    };
+    let mut lines = vec![format!(
+        "{} {:<9} {:<7} {over}; {}, {} left",
+        minute(one.at),
+        i.actor,
+        i.cause,
+        match i.streak {
+            0 | 1 => "first in a row".to_owned(),
+            n => format!("{n} in a row"),
+        },
+        count(i.budget_left as u64, "restart"),
+    )];
+    let hand =
+        if i.in_hand.is_empty() { String::new() } else { format!(" | in hand: {}", i.in_hand.join(", ")) };
+    lines.push(format!("      {}{hand}", i.detail));
+    lines
 }
 
-/// Bytes as people read them.
-pub fn size(bytes: u64) -> String {
-    bytesize::ByteSize(bytes).to_string()
+/// How many entries of each section are shown: one more of each in turn while there is room.
+fn fit(sections: &[Section], room: usize) -> Vec<usize> {
+    let mut shown: Vec<usize> = sections.iter().map(|s| if s.asked { s.entries.len() } else { 0 }).collect();
+    let free: Vec<usize> =
+        (0..sections.len()).filter(|n| sections.get(*n).is_some_and(|s| !s.asked)).collect();
+    let lines = |shown: &[usize]| -> usize {
+        free.iter().filter_map(|n| Some(sections.get(*n)?.lines(*shown.get(*n)?))).sum()
+    };
+    loop {
+        let before = shown.clone();
+        for n in &free {
+            let (Some(section), Some(now)) = (sections.get(*n), shown.get(*n).copied()) else { continue };
+            if now < section.entries.len() {
+                let mut more = shown.clone();
+                more[*n] += 1;
+                if lines(&more) <= room {
+                    shown = more;
+                }
+            }
+        }
+        if shown == before {
+            return shown;
+        }
+    }
 }

@@ -99,7 +99,7 @@ async fn endpoints_that_are_down_at_start_are_waited_for() {
     world.stop().await;
     world.start_both();
     let ids = sample_ids(&dna);
-    world.to_the_end(&ids).await;
+    world.see_it_through(&ids).await;
 }
 
 #[tokio::test]
@@ -112,7 +112,7 @@ async fn a_lims_that_talks_nonsense_is_an_outage_and_everything_arrives_when_it_
     }
     world.start_both();
     let ids = sample_ids(&dna);
-    world.to_the_end(&ids).await;
+    world.see_it_through(&ids).await;
 }
 
 async fn break_and_mend(world: &mut World) {
@@ -136,7 +136,7 @@ async fn an_answer_lost_after_the_claim_opens_no_second_step() {
     world.site.lims.fault(FaultRule::once("POST", "/steps$", Fault::DropAfterWork));
     world.start_both();
     let ids = sample_ids(&dna);
-    world.to_the_end(&ids).await;
+    world.see_it_through(&ids).await;
     assert_eq!(world.site.lims.steps().len(), 3, "one step per sample");
 }
 
@@ -159,7 +159,7 @@ async fn missing_reads_keep_a_sample_queued_and_say_why() {
     assert_eq!(world.site.lims.steps().len(), 1, "nothing was claimed for it");
     tsd_import::fs::publish(&kept, &gone).unwrap();
     let ids = sample_ids(&dna);
-    world.to_the_end(&ids).await;
+    world.see_it_through(&ids).await;
 }
 
 #[tokio::test]
@@ -236,7 +236,7 @@ async fn a_trio_waits_for_its_members_and_an_expired_token_is_waited_out() {
     world.site.keep_tokens_fresh(Duration::from_millis(300));
     let mut ids = sample_ids(&world.samples);
     ids.push(format!("analyses/{PROJECT}-{}-TRIO/r1", world.samples[0]));
-    world.to_the_end(&ids).await;
+    world.see_it_through(&ids).await;
     let steps = world.site.lims.steps();
     assert_eq!((steps.len(), steps[0].inputs.len()), (1, 3), "one step for the three");
     let fold = world.fold(Role::Nsc);

@@ -59,10 +59,10 @@ async fn either_role_three_times_at_random_moments() {
     }
     let mut ids = sample_ids(&dna);
     ids.extend((0..3).map(|n| format!("analyses-results/trios/Diag-t{n}/r1")));
-    world.to_the_end(&ids).await;
+    world.see_it_through(&ids).await;
     for (n, dna) in dna.iter().enumerate() {
         world.reads_are_those_delivered(dna, Priority::ALL[n % 3]);
     }
     let review = world.review(Role::Nsc);
-    assert!(review.contains("4 start(s), 3 of them after a crash or kill: 2"), "{review}");
+    assert!(review.contains("4 starts, 3 after a crash or kill: 2"), "{review}");
 }

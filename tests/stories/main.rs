@@ -15,6 +15,7 @@ mod kill_minus_nine;
 mod notify;
 mod real_reads;
 mod reload;
+mod review;
 mod signals;
 mod silence;
 mod split;

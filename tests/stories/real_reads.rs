@@ -31,7 +31,7 @@ async fn the_files_that_arrive_are_the_files_that_were_delivered() {
     world.site.lims.enqueue(&sample.root_artifact).unwrap();
     world.start_both();
     let ids = sample_ids(std::slice::from_ref(&dna));
-    world.to_the_end(&ids).await;
+    world.see_it_through(&ids).await;
     world.reads_are_those_delivered(&dna, Priority::Urgent);
     println!("carried 100,000 real read pairs");
 }

@@ -21,7 +21,7 @@ async fn two_processes_of_one_role_meet_in_the_transfer_tree() {
     world.daemons.extend(daemons);
     world.start(Role::Tsd, &[]);
     let ids = sample_ids(&dna);
-    world.to_the_end(&ids).await;
+    world.see_it_through(&ids).await;
     for (n, dna) in dna.iter().enumerate() {
         world.reads_are_those_delivered(dna, Priority::ALL[n % 3]);
     }

@@ -51,7 +51,7 @@ async fn a_second_signal_leaves_within_two_seconds_though_a_thread_is_blocked() 
     assert!(!world.site.state(Role::Nsc).join("owner.lock").exists(), "the state directory was given back");
     world.start_both();
     let ids = sample_ids(&dna);
-    world.to_the_end(&ids).await;
+    world.see_it_through(&ids).await;
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn a_missed_deadline_is_told_by_the_exit_code() {
     world.site.store.mend();
     world.start_both();
     let ids = sample_ids(&dna);
-    world.to_the_end(&ids).await;
+    world.see_it_through(&ids).await;
 }
 
 #[tokio::test]

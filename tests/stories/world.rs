@@ -135,7 +135,7 @@ impl World {
     }
 
     /// Everything arrives, the daemons stop in order, and all is right.
-    pub async fn to_the_end(&mut self, ids: &[String]) {
+    pub async fn see_it_through(&mut self, ids: &[String]) {
         self.until_ready(ids).await;
         self.stop().await;
         self.everything_is_right(ids);

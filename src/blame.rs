@@ -105,7 +105,7 @@ pub async fn put_on_record(
     blame: Blame,
 ) -> Result<(), String> {
     let known = journal.view().package(package).map(|row| (row.state, row.failures + 1));
-    let Some((state, failures)) = known else { return Ok(()) };
+    let Some((state, failures)) = known.filter(|(state, _)| !state.is_settled()) else { return Ok(()) };
     let said = if blame.reason.is_none() && failures < work.max_failures {
         let retry_at = clock::now() + work.retry.delay(failures, jitter());
         let error = blame.detail;

@@ -2,12 +2,15 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Thousands of odd keys in a bucket must not fill log and status.
+const SHOWN: usize = 100;
+
 /// Who or what → why. Clones share.
 #[derive(Clone, Default)]
 pub struct Notices(Arc<Mutex<BTreeMap<String, String>>>);
 
 impl Notices {
-    /// As of the last look.
+    /// As of the last look, at most [`SHOWN`] of them and how many more.
     pub fn now(&self) -> BTreeMap<String, String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -15,8 +18,13 @@ impl Notices {
     /// Takes the result of a new look, and logs what is new in it: each reason is said once, not at every look.
     pub fn replace(&self, new: BTreeMap<String, String>) {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let more = new.len().saturating_sub(SHOWN);
+        let mut new: BTreeMap<String, String> = new.into_iter().take(SHOWN).collect();
         for (who, why) in new.iter().filter(|(who, why)| held.get(*who) != Some(*why)) {
             tracing::warn!(who, why, "not taken");
+        }
+        if more > 0 {
+            drop(new.insert(format!("~ and {more} more"), "only the first ones are listed".into()));
         }
         *held = new;
     }

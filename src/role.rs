@@ -12,6 +12,7 @@ use std::time::Duration;
 use actix::Recipient;
 use tokio::sync::watch;
 
+use crate::aside::Aside;
 use crate::conf::{Conf, NscConf, Role, Side, TsdConf, WorkConf};
 use crate::disk::{self, Disk, Disks, OnDisk, Space};
 use crate::journal::{self, Event, Journal};
@@ -61,6 +62,8 @@ pub struct Assembly {
     pub board: Board,
     /// What waits outside or was refused.
     pub notices: Vec<Notices>,
+    /// The way into the journal for those who must not wait.
+    pub aside: Aside,
     retune: Retune,
 }
 
@@ -99,13 +102,14 @@ pub fn prepare(conf: &Conf) -> Result<(), String> {
 pub fn assemble(conf: &Conf, journal: &Journal, only: &[String]) -> Result<Assembly, String> {
     check(conf.role, only)?;
     prepare(conf)?;
-    let disks = Disks::new(conf.work.pool_threads, conf.work.disk_patience, disk_weather(journal.clone()));
+    let aside = Aside::new(journal.clone());
+    let disks = Disks::new(conf.work.pool_threads, conf.work.disk_patience, disk_weather(aside.clone()));
     let state_disk = disks.at("state", &conf.state_dir)?;
     let secrets = conf.store.header_files.values().next().and_then(|file| file.parent());
     let secrets = disks.at("secrets", secrets.unwrap_or(&conf.state_dir))?;
     let store = Store::new(&conf.store, secrets).map_err(|e| crate::chain(&e))?;
     let (board, dice) = (Board::default(), Dice::shaken());
-    let kit = Kit { conf, journal, disks, state_disk, store, board, dice, only };
+    let kit = Kit { conf, journal, aside, disks, state_disk, store, board, dice, only };
     match &conf.side {
         Side::Nsc(nsc) => kit.nsc(nsc),
         Side::Tsd(tsd) => kit.tsd(tsd),
@@ -115,6 +119,7 @@ pub fn assemble(conf: &Conf, journal: &Journal, only: &[String]) -> Result<Assem
 struct Kit<'a> {
     conf: &'a Conf,
     journal: &'a Journal,
+    aside: Aside,
     disks: Disks,
     state_disk: Disk,
     store: Store,
@@ -248,7 +253,8 @@ impl Kit<'_> {
         let watcher = self.child(tsd::watcher::NAME, true, Some(&copier), move || {
             let TsdLive { work, landing, interval, .. } = live.borrow().clone();
             let (journal, store, refused) = (journal.clone(), store.clone(), noted.clone());
-            let watching = Watching { journal, store, landing, signers: signers.clone(), refused };
+            let (signers, unread) = (signers.clone(), Arc::default());
+            let watching = Watching { journal, store, landing, signers, refused, unread };
             Watcher::new(watching, work.window, interval)
         });
         let set = move |conf: &Conf| {
@@ -274,14 +280,12 @@ impl Kit<'_> {
             tuning: present,
             next: next.map(|child| child.wake.clone()).into_iter().collect(),
             board: self.board.clone(),
-            weather: weather(self.journal.clone()),
+            weather: weather(self.aside.clone()),
             dice: self.dice.clone(),
         };
         let supervision = &self.conf.supervisor;
         let (spec, addr) = ChildSpec::new(name, MAILBOX, move |env| Station::new(env, manner, make));
         let spec = spec.drain_within(supervision.drain).stall_after(supervision.stall);
-        // Without the sink nothing is delivered, and the others can only pile up: the process ends, and is started again.
-        let spec = if next.is_none() { spec.significant() } else { spec };
         Child { spec, wake: addr.clone().recipient(), renew: addr.recipient(), tuning, looks }
     }
 
@@ -295,7 +299,9 @@ impl Kit<'_> {
         let (mut specs, mut reach) = (Vec::new(), Vec::new());
         for child in children {
             if self.only.is_empty() || self.only.iter().any(|o| o == child.spec.id()) {
-                specs.push(child.spec);
+                // Without the sink of this process nothing is delivered, and the others can only pile up: the process ends,
+                // and is started again.
+                specs.push(if specs.is_empty() { child.spec.significant() } else { child.spec });
                 reach.push((child.renew, child.tuning, child.looks));
             }
         }
@@ -307,12 +313,13 @@ impl Kit<'_> {
             }
             Ok(())
         };
-        Assembly { specs, board: self.board.clone(), notices, retune: Box::new(retune) }
+        let (board, aside) = (self.board.clone(), self.aside.clone());
+        Assembly { specs, board, notices, aside, retune: Box::new(retune) }
     }
 }
 
 /// Writes the beginning and the end of each outage into the journal.
-fn weather(journal: Journal) -> Weather {
+fn weather(aside: Aside) -> Weather {
     Arc::new(move |actor: &'static str, why: Option<&str>, after: Duration| {
         let actor = actor.to_owned();
         let event = match why {
@@ -321,12 +328,12 @@ fn weather(journal: Journal) -> Weather {
                 Event::Recovered { actor, after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX) }
             }
         };
-        record_aside(&journal, event);
+        aside.note(event);
     })
 }
 
 /// The same for disks that do not answer.
-fn disk_weather(journal: Journal) -> disk::Weather {
+fn disk_weather(aside: Aside) -> disk::Weather {
     Arc::new(move |disk: &str, why: Option<&str>, after: Duration| {
         let actor = disk.to_owned();
         let event = match why {
@@ -335,12 +342,12 @@ fn disk_weather(journal: Journal) -> disk::Weather {
                 Event::Recovered { actor, after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX) }
             }
         };
-        record_aside(&journal, event);
+        aside.note(event);
     })
 }
 
 /// Writes every incident and its end into the journal, which tells the log.
-pub fn observer(journal: Journal) -> Observer {
+pub fn observer(aside: Aside) -> Observer {
     let ms = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
     Arc::new(move |happening: Happening| {
         let event = match happening {
@@ -360,17 +367,6 @@ pub fn observer(journal: Journal) -> Observer {
                 Event::Restarted { actor: actor.to_owned(), incarnation, down_ms: ms(down) }
             }
         };
-        record_aside(&journal, event);
+        aside.note(event);
     })
-}
-
-/// Records without making the caller wait for the disk.
-fn record_aside(journal: &Journal, event: Event) {
-    let journal = journal.clone();
-    let _detached = crate::supervisor::runtime().spawn(async move {
-        let what = format!("{event:?}");
-        if let Err(e) = journal.record(event).await {
-            tracing::error!(what, error = %crate::chain(&*e), "could not record it in the journal");
-        }
-    });
 }

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
+use crate::aside::Aside;
 use crate::chain;
 use crate::clock;
 use crate::conf::{AlarmConf, Complaints, Conf};
@@ -69,7 +70,7 @@ impl Daemon<'_> {
         // With stable addresses and a journal nobody depends on what a neighbour keeps in memory.
         let (limits, one) = (self.conf.supervisor.limits, Strategy::OneForOne);
         let (supervisor, mut ended) =
-            Supervisor::new(limits, one, Dice::shaken(), observer(&self.journal), specs);
+            Supervisor::new(limits, one, Dice::shaken(), observer(&self.assembly.aside), specs);
         let supervisor = supervisor.start();
         let (tuning, limits) = watch::channel(self.conf.alarm);
         let (leaving, stopping) = watch::channel(None::<Stopping>);
@@ -146,6 +147,7 @@ impl Daemon<'_> {
             }
         };
         notifier.stopping();
+        self.assembly.aside.settled().await;
         let asked = leaving.borrow().as_ref().map(|s| s.why.clone());
         match (fatal, verdict) {
             (Some(why), _) | (None, Err(why)) => Err(why),
@@ -228,8 +230,8 @@ fn stop(leaving: &watch::Sender<Option<Stopping>>, why: &str, notifier: &Notifie
     first
 }
 
-fn observer(journal: &Journal) -> Observer {
-    let record = role::observer(journal.clone());
+fn observer(aside: &Aside) -> Observer {
+    let record = role::observer(aside.clone());
     Arc::new(move |incident| {
         fail::fail_point!("supervisor"); // inside the supervisor's own handler
         record(incident);

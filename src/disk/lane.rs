@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -202,7 +202,7 @@ impl Disk {
         told: Told,
     ) -> std::io::Result<Self> {
         let permits = threads * QUEUE + SPARES;
-        let (jobs, inbox) = bounded(permits + 1); // one more for a call to the attic
+        let (jobs, inbox) = unbounded(); // the permits bound it; calls to the attic come on top, one at a time
         let (pulse, crew, attic, called) =
             (Pulse::new(), Mutex::default(), Mutex::default(), AtomicBool::new(false));
         let shared = Arc::new(Shared { place, threads, patience, told, pulse, crew, attic, called });
@@ -296,7 +296,7 @@ impl Disk {
             drop(hold);
             drop(home.send(done.map_err(|p| panic_text(&*p))));
         };
-        self.jobs.try_send(Box::new(job)).map_err(|_| DiskError::Ended)?;
+        self.jobs.send(Box::new(job)).map_err(|_| DiskError::Ended)?;
         answer.await.map_err(|_| DiskError::Ended)?.map_err(DiskError::Panicked)
     }
 
@@ -322,7 +322,7 @@ impl Disk {
     pub(super) fn bury(&self, thing: Box<dyn Any + Send>) {
         self.shared.attic.lock().unwrap_or_else(PoisonError::into_inner).push(thing);
         if !self.shared.called.swap(true, Relaxed) {
-            drop(self.jobs.try_send(Box::new(|_: &Arc<Shared>| {}))); // every thread sweeps after every job
+            drop(self.jobs.send(Box::new(|_: &Arc<Shared>| {}))); // every thread sweeps after every job
         }
     }
 }

@@ -116,6 +116,13 @@ pub enum Event {
         /// The exact bytes.
         commit: String,
     },
+    /// A verified package was renamed into place; only from now on may its consumer have taken it.
+    Placed {
+        /// Which.
+        package: PackageId,
+        /// Where it lies.
+        place: String,
+    },
     /// An actor failed.
     Incident(Incident),
     /// A failed actor is up again and gave its first pulse: the incident is over.

@@ -31,6 +31,8 @@ pub struct Row {
     pub last_error: Option<String>,
     /// The order it belongs to.
     pub order: Option<OrderId>,
+    /// Whether it was renamed to its destination, where its consumer may have taken it since.
+    pub placed: bool,
     /// All facts so far.
     #[serde(flatten)]
     pub facts: Facts,
@@ -157,6 +159,11 @@ impl Fold {
                 self.sent = SentChain { sequence: *sequence, previous: Some(digest) };
                 drop(self.committing.insert(package.clone(), commit.clone()));
             }
+            Event::Placed { package, place } => {
+                if let Some(row) = self.packages.get_mut(package) {
+                    (row.facts.place, row.placed) = (Some(place.clone()), true);
+                }
+            }
             Event::Started { .. } => self.started = Some(at),
             Event::Silent { what, why, last } => {
                 let silence = Silence { what: what.clone(), why: why.clone(), last: *last, since: at };
@@ -216,6 +223,7 @@ impl Fold {
             retry_at: None,
             last_error: None,
             order: None,
+            placed: false,
             facts: Facts::default(),
             way: Vec::new(),
         });

@@ -44,8 +44,10 @@ enum Condition {
     From(PackageId, Option<State>, State),
     /// Only if this is the sender's next commit and the package has none decided yet.
     NextCommit(PackageId, u64),
-    /// Only if none of the order's artifacts and packages is known.
-    NewOrder(Vec<String>, Vec<PackageId>),
+    /// Only if none of the order's artifacts and packages is known, and there is credit for them.
+    NewOrder(Vec<String>, Vec<PackageId>, usize),
+    /// Only if the package is new, and there is credit for it.
+    Enter(PackageId, State, usize),
 }
 
 struct Command {
@@ -113,10 +115,25 @@ impl Journal {
         self.send(Condition::NextCommit(package.clone(), sequence), event).await
     }
 
-    /// Takes a new order: its packages are `Found`. `Ok(false)`: one of its artifacts or packages is known already.
-    pub async fn order(&self, order: Order) -> Result<bool, Arc<JournalError>> {
+    /// Takes in a new package while fewer than `credit` are under way: counted where it is written, so that two sources
+    /// cannot give the same credit away. `Ok(false)`: it is known already, or there is no credit.
+    pub async fn enter(
+        &self,
+        package: &PackageId,
+        to: State,
+        by: &str,
+        facts: Facts,
+        credit: usize,
+    ) -> Result<bool, Arc<JournalError>> {
+        let event = Event::Moved { package: package.clone(), from: None, to, by: by.to_owned(), facts };
+        self.send(Condition::Enter(package.clone(), to, credit), event).await
+    }
+
+    /// Takes a new order: its packages are `Found`. `Ok(false)`: one of its artifacts or packages is known already, or there
+    /// is no credit for them.
+    pub async fn order(&self, order: Order, credit: usize) -> Result<bool, Arc<JournalError>> {
         let packages = order.packages.iter().map(|d| d.id.clone()).collect();
-        let condition = Condition::NewOrder(order.artifacts.clone(), packages);
+        let condition = Condition::NewOrder(order.artifacts.clone(), packages, credit);
         self.send(condition, Event::Ordered { order: Box::new(order) }).await
     }
 
@@ -187,9 +204,16 @@ struct Pending {
     states: HashMap<PackageId, State>,
     committing: HashMap<PackageId, u64>,
     artifacts: HashSet<String>,
+    entered: usize,
 }
 
 impl Pending {
+    /// A group larger than all credit is let in when it is alone.
+    fn has_credit(&self, fold: &Fold, more: usize, credit: usize) -> bool {
+        let under_way = fold.under_way() + self.entered;
+        under_way == 0 || under_way + more <= credit
+    }
+
     fn allows(&mut self, condition: &Condition, fold: &Fold) -> bool {
         match condition {
             Condition::Always => true,
@@ -200,14 +224,25 @@ impl Pending {
                 }
                 present == *from
             }
-            Condition::NewOrder(artifacts, packages) => {
+            Condition::Enter(id, to, credit) => {
+                let new = !self.states.contains_key(id) && fold.package(id).is_none();
+                let may = new && State::may_move(None, *to) && self.has_credit(fold, 1, *credit);
+                if may {
+                    self.entered += 1;
+                    let _earlier = self.states.insert(id.clone(), *to);
+                }
+                may
+            }
+            Condition::NewOrder(artifacts, packages, credit) => {
                 let known = |a: &String| {
                     self.artifacts.contains(a) || fold.orders().any(|row| row.order.artifacts.contains(a))
                 };
                 let taken = |id: &PackageId| self.states.contains_key(id) || fold.package(id).is_some();
                 let distinct = packages.iter().collect::<HashSet<_>>().len() == packages.len();
                 let new = distinct && !artifacts.iter().any(known) && !packages.iter().any(taken);
+                let new = new && self.has_credit(fold, packages.len(), *credit);
                 if new {
+                    self.entered += packages.len();
                     self.artifacts.extend(artifacts.iter().cloned());
                     self.states.extend(packages.iter().map(|id| (id.clone(), State::Found)));
                 }

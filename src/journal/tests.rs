@@ -116,12 +116,12 @@ async fn two_orders_never_share_an_artifact_or_a_package() {
         }
     };
     let together = [order("2-1", &[1]), order("2-2", &[1]), order("2-1", &[2]), order("2-3", &[3, 3])];
-    let taken = together.map(|o| journal.order(o));
+    let taken = together.map(|o| journal.order(o, 9));
     let taken: Vec<bool> =
         futures_util::future::join_all(taken).await.into_iter().map(Result::unwrap).collect();
     assert_eq!(taken, [true, false, false, false], "decided where it is written, also within one batch");
-    assert!(!journal.order(order("2-9", &[1])).await.unwrap());
-    assert!(journal.order(order("2-9", &[9])).await.unwrap());
+    assert!(!journal.order(order("2-9", &[1]), 9).await.unwrap());
+    assert!(journal.order(order("2-9", &[9]), 9).await.unwrap());
 }
 
 #[tokio::test]
@@ -135,4 +135,30 @@ async fn without_a_lease_nothing_is_written() {
     assert!(matches!(*refused, JournalError::Fenced(_)), "{refused}");
     assert!(journal.view().package(&id(2)).is_none());
     assert_eq!(std::fs::read(dir.path().join(FILE)).unwrap(), before);
+}
+
+/// Whatever two sources believe to see, the credit is given away once.
+#[tokio::test]
+async fn credit_is_counted_where_it_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _owner) = open(dir.path());
+    let at_once = (0..10).map(|n| {
+        let journal = journal.clone();
+        async move { journal.enter(&id(n), State::Packed, "t", Facts::default(), 4).await.unwrap() }
+    });
+    let entered = futures_util::future::join_all(at_once).await;
+    assert_eq!(entered.iter().filter(|e| **e).count(), 4, "{entered:?}");
+    assert_eq!(journal.view().under_way(), 4);
+    assert!(
+        journal.enter(&id(90), State::Packed, "t", Facts::default(), 5).await.unwrap(),
+        "more for the urgent"
+    );
+    let first = journal.view().packages().next().unwrap().id.clone();
+    journal.step(&first, Some(State::Packed), State::Quarantined, "t", Facts::default()).await.unwrap();
+    assert!(!journal.enter(&first, State::Packed, "t", Facts::default(), 9).await.unwrap(), "known already");
+    assert!(!journal.enter(&id(91), State::Packed, "t", Facts::default(), 4).await.unwrap());
+    assert!(
+        journal.enter(&id(92), State::Packed, "t", Facts::default(), 5).await.unwrap(),
+        "one has come to its end"
+    );
 }

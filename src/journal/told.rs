@@ -32,6 +32,7 @@ pub(super) fn tell(event: &Event) {
         Event::Committing { package, sequence, .. } => {
             info!(event = "committing", %package, sequence, "commit decided");
         }
+        Event::Placed { package, place } => info!(event = "placed", %package, place, "put in place"),
         Event::Incident(i) => error!(
             event = "incident",
             actor = i.actor,

@@ -29,6 +29,7 @@ pub fn build(on: &OnDisk, tree: &Tree, draft: &Draft, meter: &Meter) -> Result<B
     let (document, text, files) = contents(draft);
     let bytes = files.iter().map(|f| f.size).sum::<u64>() + text.len() as u64;
     let built = Built { files: files.len() as u64 + 1, bytes };
+    fs::answers(&tree.scratch())?; // an unmounted tree looks like an empty one
     // In place already, or even sent already by an uploader on another host, when we were cut off before we noted it.
     for place in [&place, &tree.transferred(&draft.id, draft.priority)] {
         if fs::dir_exists(place)? {

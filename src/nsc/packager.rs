@@ -357,6 +357,9 @@ impl Packing {
                 return self.say(id, Phase::Review, None, Some("the order has no step".into())).await;
             }
         };
+        if matches!(outcome, Outcome::NothingDelivered | Outcome::PartlyDelivered) {
+            self.stop_blocked(&row).await?;
+        }
         match outcome {
             Outcome::Underway => Ok(()),
             Outcome::AllDelivered => {
@@ -378,6 +381,26 @@ impl Packing {
                 self.say(id, Phase::Review, Some(&step), Some(detail.into())).await
             }
         }
+    }
+
+    /// What waits for a package that was stopped comes to its end too: nothing may be under way for ever.
+    async fn stop_blocked(&self, row: &OrderRow) -> Result<(), Failure> {
+        for draft in &row.order.packages {
+            let (state, stopped) = {
+                let view = self.journal.view();
+                let state = |id: &PackageId| view.package(id).map(|row| row.state);
+                let is_stopped =
+                    |id: &&PackageId| matches!(state(id), Some(State::Quarantined | State::Held));
+                (state(&draft.id), draft.after.iter().find(is_stopped).cloned())
+            };
+            if let (Some(state @ (State::Found | State::Claimed)), Some(stopped)) = (state, stopped) {
+                let detail = Some(format!("{stopped} was stopped"));
+                let facts = Facts { reason: Some(Reason::MemberStopped), detail, ..Facts::default() };
+                let _moved =
+                    self.journal.step(&draft.id, Some(state), State::Quarantined, NAME, facts).await?;
+            }
+        }
+        Ok(())
     }
 
     /// When the uploader runs elsewhere, its work shows in the tree: the package has moved below `transferred/`.

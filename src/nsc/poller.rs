@@ -90,7 +90,11 @@ impl Work for Poller {
             }
             for order in inside {
                 let (id, packages) = (order.id.clone(), order::summary(&order));
-                if !journal.order(order).await? {
+                let (priority, size, order) = group(order);
+                if !journal.order(order, window.credit(priority)).await? {
+                    if !window.admits(journal.view().under_way(), size, priority) {
+                        continue; // others were faster; it comes with a later look
+                    }
                     let why = format!("another order has a package of the same name ({packages})");
                     drop(refused.insert(id.to_string(), why));
                 }

@@ -169,7 +169,8 @@ impl Sending {
         for (id, priority, path) in inside {
             let place = Some(path.display().to_string());
             let facts = Facts { priority: Some(priority), place, ..Facts::default() };
-            let _moved = self.journal.step(&id, None, State::Packed, NAME, facts).await?;
+            let _entered =
+                self.journal.enter(&id, State::Packed, NAME, facts, window.credit(priority)).await?;
         }
         Ok(())
     }

@@ -46,6 +46,8 @@ reasons! {
     NameTaken = "name-taken", "decide whether this is a new revision; if so export it as one, else remove it";
     /// The work failed again and again.
     TooManyFailures = "too-many-failures", "read the last errors (`review --package NAME`), mend the cause, then have the package taken up again";
+    /// A package that had to leave before it was stopped.
+    MemberStopped = "member-stopped", "see to the package named in the detail first; this one was never built";
     /// The LIMS says something that cannot be true.
     LimsContradiction = "lims-contradiction", "compare the sample, its demultiplexing output and its reagent label in the LIMS before anything else";
     /// The LIMS step of the package is gone or was closed by somebody else.

@@ -16,25 +16,29 @@ pub struct Window {
 }
 
 impl Window {
+    /// How many may be under way for one of this priority to be among them.
+    pub fn credit(&self, priority: Priority) -> usize {
+        self.limit.saturating_add(if priority == Priority::Urgent { self.urgent } else { 0 })
+    }
+
     /// Whether `more` packages of this priority may join those under way. A group larger than the whole window is let in
     /// when nothing else is under way, because it would never be otherwise.
     pub fn admits(&self, under_way: usize, more: usize, priority: Priority) -> bool {
-        let extra = if priority == Priority::Urgent { self.urgent } else { 0 };
-        under_way == 0 || under_way.saturating_add(more) <= self.limit.saturating_add(extra)
+        under_way == 0 || under_way.saturating_add(more) <= self.credit(priority)
     }
 
     /// Which of the groups (priority, number of packages, the group) that wait at a source may come in, the most urgent first,
-    /// otherwise in the order given; and how many groups stay outside. Nobody passes a group of its own priority that found
-    /// no room, or large families would starve behind singles.
+    /// otherwise families before singles, otherwise in the order given; and how many groups stay outside. Nobody less or
+    /// equally urgent passes a group that found no room, or large families would starve behind singles.
     pub fn let_in<T>(&self, mut under_way: usize, mut groups: Vec<(Priority, usize, T)>) -> (Vec<T>, usize) {
-        groups.sort_by_key(|(priority, _, _)| std::cmp::Reverse(*priority));
-        let (mut inside, mut outside, mut full) = (Vec::new(), 0, None);
+        groups.sort_by_key(|(priority, size, _)| std::cmp::Reverse((*priority, *size)));
+        let (mut inside, mut outside, mut full) = (Vec::new(), 0, false);
         for (priority, size, group) in groups {
-            if full != Some(priority) && self.admits(under_way, size, priority) {
+            if !full && self.admits(under_way, size, priority) {
                 under_way += size;
                 inside.push(group);
             } else {
-                full = Some(priority);
+                full = true;
                 outside += 1;
             }
         }
@@ -61,7 +65,12 @@ mod tests {
         let window = Window { limit: 4, urgent: 1 };
         let groups =
             vec![(Normal, 1, "n1"), (Normal, 3, "trio"), (Normal, 1, "n2"), (Urgent, 1, "u"), (High, 1, "h")];
-        assert_eq!(window.let_in(0, groups.clone()), (vec!["u", "h", "n1"], 2));
+        assert_eq!(
+            window.let_in(0, groups.clone()),
+            (vec!["u", "h"], 3),
+            "the trio waits, and nobody passes it"
+        );
+        assert_eq!(window.let_in(1, groups[..3].to_vec()), (vec!["trio"], 2));
         assert_eq!(window.let_in(4, groups), (vec!["u"], 4));
     }
 }

@@ -103,7 +103,15 @@ impl<A: Actor<Context = Context<A>> + Supervised + Unpin> Cage<A> {
 
     /// Renews the state and drops whatever was spawned, but does not run yet: that needs an order.
     fn fall(&mut self, exit: Exit) {
-        let _accepted = self.body.restart();
+        // What is dropped here is others' code. Should it panic, the state is of no use and no restart can mend it.
+        let renewed = panic::catch_unwind(AssertUnwindSafe(|| self.body.restart()));
+        let exit = match renewed {
+            Ok(_accepted) => exit,
+            Err(payload) => {
+                let (text, first) = (panic_text(&*payload), exit.detail());
+                Exit::Fatal(format!("its state could not be renewed: {text} (after: {first})"))
+            }
+        };
         let _was = self.phase.send_replace(Phase::Down);
         self.rising = false;
         (self.report)(self.incarnation, Word::Fell(exit));

@@ -116,7 +116,7 @@ pub struct Status;
 /// Between the order to kill and the conclusion that the thread itself is blocked.
 const GRACE: Duration = Duration::from_millis(250);
 /// Between two looks at the pulses.
-const WATCH: Duration = Duration::from_millis(200);
+const WATCH: Duration = Duration::from_millis(250);
 
 impl Supervisor {
     /// Children start in the order of `specs` and stop in the reverse one: put the sink first. The receiver yields once,
@@ -224,7 +224,7 @@ impl Supervisor {
         handle.env.touch();
         drop(handle.orders.send(Order::Kill));
         let mut phase = handle.phase.clone();
-        let death = async move { timeout(GRACE, phase.wait_for(|p| *p == Phase::Down)).await.is_ok() };
+        let death = async move { is_down(timeout(GRACE, phase.wait_for(|p| *p == Phase::Down)).await) };
         let _lives_with_us = ctx.spawn(death.into_actor(self).map(move |dead, me, ctx| {
             if !dead {
                 me.fell(i, incarnation, Exit::Blocked, ctx);
@@ -244,7 +244,7 @@ impl Supervisor {
             let begun = Instant::now();
             while begun.elapsed() < limit {
                 let step = (limit - begun.elapsed().min(limit)).min(Duration::from_secs(5));
-                if timeout(step, phase.wait_for(|p| *p == Phase::Down)).await.is_ok() {
+                if is_down(timeout(step, phase.wait_for(|p| *p == Phase::Down)).await) {
                     info!(actor = id, "actor drained");
                     return Some(Drained::Clean);
                 }
@@ -254,7 +254,7 @@ impl Supervisor {
             }
             warn!(actor = id, ?limit, "actor did not drain in time, killing it; its work is resumed later");
             drop(orders.send(Order::Kill));
-            if timeout(GRACE, phase.wait_for(|p| *p == Phase::Down)).await.is_ok() {
+            if is_down(timeout(GRACE, phase.wait_for(|p| *p == Phase::Down)).await) {
                 return Some(Drained::CutOff);
             }
             error!(actor = id, "its thread is blocked and is abandoned");
@@ -274,6 +274,13 @@ impl Supervisor {
     }
 }
 
+/// A cage that is gone without a word is not one that went down in order.
+fn is_down<T>(
+    waited: Result<Result<T, tokio::sync::watch::error::RecvError>, tokio::time::error::Elapsed>,
+) -> bool {
+    matches!(waited, Ok(Ok(_)))
+}
+
 impl Actor for Supervisor {
     type Context = Context<Self>;
 
@@ -281,7 +288,7 @@ impl Actor for Supervisor {
         for slot in &mut self.slots {
             if let Some(launch) = slot.launch.take() {
                 let boss: Recipient<CageWord> = ctx.address().recipient();
-                slot.handle = Some(launch(boss, slot.place));
+                slot.handle = Some(launch(boss, slot.place, slot.stall));
                 info!(actor = slot.id, "actor started");
             }
         }

@@ -57,6 +57,9 @@ struct Site {
     /// Panics thrown into actors, by name.
     thrown: BTreeMap<&'static str, u32>,
     in_hand: usize,
+    /// Who is being worked on, and how often somebody began what somebody else still had.
+    at_work: BTreeSet<u32>,
+    doubles: u32,
     most_under_way: usize,
 }
 
@@ -119,11 +122,15 @@ impl std::fmt::Display for Unit {
 }
 
 /// Units in hand, however they end.
-struct InHand(Shared);
+struct InHand(Shared, Option<u32>);
 
 impl Drop for InHand {
     fn drop(&mut self) {
-        self.0.get().in_hand -= 1;
+        let mut site = self.0.get();
+        site.in_hand -= 1;
+        if let Some(id) = self.1 {
+            site.at_work.remove(&id);
+        }
     }
 }
 
@@ -162,8 +169,15 @@ impl Work for Mover {
 
     fn perform(&self, unit: Unit, meter: Meter) -> LocalBoxFuture<'static, Result<(), Failure<String>>> {
         let (site, from, to) = (self.site.clone(), self.from, self.to);
-        site.get().in_hand += 1;
-        let held = InHand(site.clone());
+        let id = if let Unit::Move(id) = unit { Some(id) } else { None };
+        {
+            let mut site = site.get();
+            site.in_hand += 1;
+            if id.is_some_and(|id| !site.at_work.insert(id)) {
+                site.doubles += 1;
+            }
+        }
+        let held = InHand(site.clone(), id);
         let work = async move {
             let _held = held;
             let Unit::Move(id) = unit else {
@@ -345,6 +359,8 @@ fn run(seed: u64) -> (usize, usize) {
         outages: (0..3).map(|_| secs(400.0)).map(|from| (from, from + secs(60.0))).collect(),
         thrown: BTreeMap::new(),
         in_hand: 0,
+        at_work: BTreeSet::new(),
+        doubles: 0,
         most_under_way: 0,
         dice: dice.clone(),
     })));
@@ -365,7 +381,11 @@ fn run(seed: u64) -> (usize, usize) {
             over
         });
         drop(system);
-        site.get().in_hand = 0;
+        {
+            let mut site = site.get();
+            site.in_hand = 0;
+            site.at_work.clear();
+        }
         if over {
             break;
         }
@@ -379,6 +399,7 @@ fn check(site: &Site, happened: &[Happening], hung: u32, lives: usize) -> (usize
         let wanted = if site.poison.contains(id) { Stage::Stopped } else { Stage::Done };
         assert_eq!(row.stage, wanted, "package {id}: {row:?}");
     }
+    assert_eq!(site.doubles, 0, "nobody works on what another one has in hand, also not after a restart");
     assert!(site.effects.values().all(|n| *n == 1), "once and only once: {:?}", site.effects);
     assert!(site.most_under_way <= WINDOW, "{} under way", site.most_under_way);
     let of = |h: &Happening| if let Happening::Failed(i) = h { Some(i.clone()) } else { None };

@@ -92,14 +92,17 @@ pub struct Env {
     /// Milliseconds after `born`.
     beat: Arc<AtomicU64>,
     born: Instant,
+    rhythm: Duration,
     failure: Arc<Mutex<Option<Exit>>>,
     report: Arc<Mutex<Report>>,
 }
 
 impl Env {
-    fn new() -> Self {
+    fn new(stall: Duration) -> Self {
         let (beat, failure, report) = (Arc::default(), Arc::default(), Arc::default());
-        Self { beat, born: Instant::now(), failure, report }
+        // Often enough that a few late ones are no silence, seldom enough that idle actors cost nothing.
+        let rhythm = (stall / 10).clamp(Duration::from_millis(20), Duration::from_millis(500));
+        Self { beat, born: Instant::now(), rhythm, failure, report }
     }
 
     fn age_ms(&self) -> u64 {
@@ -110,7 +113,7 @@ impl Env {
     pub fn pulse<A: Child>(&self, ctx: &mut Context<A>) {
         self.touch();
         let env = self.clone();
-        let _beats_for_life = ctx.run_interval(Duration::from_millis(100), move |_, _| env.touch());
+        let _beats_for_life = ctx.run_interval(self.rhythm, move |_, _| env.touch());
     }
 
     /// Ends this incarnation; the supervisor decides what follows.
@@ -144,7 +147,7 @@ pub(super) struct Handle {
     pub arbiter: Option<Arbiter>,
 }
 
-pub(super) type Launch = Box<dyn FnOnce(Recipient<CageWord>, Place) -> Handle>;
+pub(super) type Launch = Box<dyn FnOnce(Recipient<CageWord>, Place, Duration) -> Handle>;
 
 /// Where a child lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,8 +180,8 @@ impl ChildSpec {
         let (tx, rx) = channel::channel::<A>(capacity);
         let addr = Addr::new(tx);
         let drain = addr.clone().recipient();
-        let launch: Launch = Box::new(move |boss, place| {
-            let env = Env::new();
+        let launch: Launch = Box::new(move |boss, place, stall| {
+            let env = Env::new(stall);
             let (orders, inbox) = mpsc::unbounded_channel();
             let (phase_tx, phase) = watch::channel(Phase::Up);
             let lent = env.clone();

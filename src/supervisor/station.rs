@@ -160,7 +160,9 @@ impl<W: Work> Station<W> {
         let (now, rules) = (Instant::now(), self.tuning().rules);
         let units = self.work.waiting();
         let keys: Vec<String> = units.iter().map(ToString::to_string).collect();
-        self.turn.arrive(keys.iter().map(String::as_str));
+        // What is in hand keeps its place and its stand-back: it may come back.
+        let in_hand_alone = self.held.keys().filter(|key| !keys.contains(key));
+        self.turn.arrive(keys.iter().chain(in_hand_alone).map(String::as_str));
         self.outages.retain(|key| self.turn.knows(key));
         let (mut waiting, mut left) = (Vec::new(), 0);
         let mut candidates = Vec::new();

@@ -110,6 +110,10 @@ struct Way {
 
 /// What an earlier life has copied whole, with sizes. Unfinished files prove nothing and only take up room.
 fn whole_files(on: &OnDisk, way: &Way) -> Result<BTreeMap<PathBuf, u64>, FsError> {
+    // An unmounted disk looks like an empty one, and like a package that was never begun.
+    for area in [Some(way.place.destination.as_path()), way.incoming.parent()].into_iter().flatten() {
+        fs::answers(area)?;
+    }
     fs::discard_scratch(&way.parts)?;
     if !fs::dir_exists(&way.incoming)? {
         return Ok(BTreeMap::new());

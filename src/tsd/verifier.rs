@@ -19,7 +19,7 @@ use crate::clock;
 use crate::conf::WorkConf;
 use crate::disk::{Disk, Disks, Hold, OnDisk, Parked};
 use crate::fs::{self, FsError};
-use crate::journal::{Facts, Journal, Row};
+use crate::journal::{Event, Facts, Journal, Row};
 use crate::package::{Digests, PackageId, Reason, RelPath, Sha256Hex, State};
 use crate::supervisor::meter::Meter;
 use crate::supervisor::station::Work;
@@ -29,6 +29,9 @@ use crate::supervisor::turn::Weight;
 pub const NAME: &str = "verifier";
 /// So much of a file is read in one go; then others get their turn on the disk.
 const SLICE: u64 = 64 << 20;
+
+/// So many stopped packages are moved aside at a turn; a flood of them must not keep the good ones waiting.
+const AT_A_TURN: usize = 20;
 
 /// One piece of work.
 #[derive(Clone, Debug)]
@@ -85,7 +88,7 @@ impl Work for Verifier {
         let inbox = view.inbox(&[State::Copied, State::Verified], clock::now());
         let mut units: Vec<Unit> = inbox.into_iter().map(|row| Unit::Verify(row.id.clone())).collect();
         let removed = self.removed.borrow();
-        let stopped = view.in_state(State::Quarantined).filter(|r| !removed.contains(&r.id));
+        let stopped = view.in_state(State::Quarantined).filter(|r| !removed.contains(&r.id)).take(AT_A_TURN);
         units.extend(stopped.map(|row| Unit::Remove(row.id.clone())));
         let Verifying { landing, disks, .. } = &self.verifying;
         units.retain(|(Unit::Verify(id) | Unit::Remove(id))| landing.is_open(disks, id));
@@ -151,8 +154,14 @@ enum Lies {
     Gone,
 }
 
-fn find(on: &OnDisk, incoming: &Path, destination: &Path, state: State) -> Result<Lies, FsError> {
-    if fs::dir_exists(incoming)? {
+/// `placed`: that it came to its destination is on record. Without that, one that is nowhere was not taken by its consumer.
+fn find(
+    on: &OnDisk,
+    incoming: &Path,
+    destination: &Path,
+    (state, placed): (State, bool),
+) -> Result<Lies, FsError> {
+    if !placed && fs::dir_exists(incoming)? {
         return Ok(Lies::Incoming);
     }
     on.moved();
@@ -164,7 +173,7 @@ fn find(on: &OnDisk, incoming: &Path, destination: &Path, state: State) -> Resul
     for area in [incoming.parent(), destination.parent()].into_iter().flatten() {
         fs::answers(area)?;
     }
-    Ok(if state == State::Verified { Lies::Taken } else { Lies::Gone })
+    Ok(if placed { Lies::Taken } else { Lies::Gone })
 }
 
 /// Nothing is deleted: what a stopped package left is moved aside, with the reason beside it. Late, it has done just that,
@@ -228,9 +237,20 @@ impl Verifying {
         let disk = self.landing.disk(&id.kind).ok_or_else(unknown)?;
         let (incoming, destination) =
             self.landing.incoming(id).zip(self.landing.destination(id)).ok_or_else(unknown)?;
+        // It lies where it was put when it was copied, whatever is configured by now.
+        let recorded = row.facts.place.as_ref().map(PathBuf::from);
+        let destination = recorded.clone().filter(|_| row.placed).unwrap_or(destination);
+        if let Some(recorded) = recorded.filter(|place| !row.placed && *place != incoming) {
+            return Err(Failure::Outage(format!(
+                "{id} was copied to {} before landing.{}.destination was changed: set that back until the package is through, \
+                 then change it again",
+                recorded.display(),
+                id.kind
+            )));
+        }
         meter.expect(row.facts.bytes.unwrap_or(0));
         let committed = row.facts.manifest_sha256.clone();
-        let (here, there, state) = (incoming.clone(), destination.clone(), row.state);
+        let (here, there, state) = (incoming.clone(), destination.clone(), (row.state, row.placed));
         let in_place = match hold.on(disk, move |on| find(on, &here, &there, state)).await?? {
             Lies::Incoming => {
                 let verified = self.read_back(id, incoming, committed, (&hold, disk), meter).await?;
@@ -262,6 +282,10 @@ impl Verifying {
                 return Err(Blame::stop(Reason::FileMissing, detail));
             }
         };
+        if !row.placed {
+            let place = destination.display().to_string();
+            self.journal.record(Event::Placed { package: id.clone(), place }).await?;
+        }
         hold.on(disk, move |on| in_place.hand_over(on, &place)).await??;
         self.record_ready(id, destination, None).await
     }

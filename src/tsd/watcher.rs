@@ -56,6 +56,8 @@ pub struct Watching {
     pub signers: Option<AllowedSigners>,
     /// Keys that are nobody's package.
     pub refused: Notices,
+    /// Packages whose commit could not be read at the last look.
+    pub unread: Arc<Mutex<BTreeSet<PackageId>>>,
 }
 
 /// What the watcher knows between two looks.
@@ -125,7 +127,11 @@ impl Watching {
         waiting().retain(|id, _| new.contains(id));
         new.retain(|id| !waiting().contains_key(id));
         let room = KEPT.saturating_sub(waiting().len()).min(AT_A_LOOK);
-        let trouble = self.believe(new.into_iter().take(room), judged, meter).await?;
+        // What could not be read at the last look is read last, so that it never hides what lies behind it.
+        let failed = std::mem::take(&mut *self.unread.lock().unwrap_or_else(PoisonError::into_inner));
+        let (again, fresh): (Vec<PackageId>, Vec<PackageId>) =
+            new.into_iter().partition(|id| failed.contains(id));
+        let trouble = self.believe(fresh.into_iter().chain(again).take(room), judged, meter).await?;
         let groups =
             waiting().iter().map(|(id, f)| (f.priority.unwrap_or_default(), 1, id.clone())).collect();
         let (inside, outside) = window.let_in(self.journal.view().under_way(), groups);
@@ -159,6 +165,7 @@ impl Watching {
                 // One object that cannot be read must not hide those behind it; a store that is down ends the look.
                 Err(e) => {
                     tracing::warn!(package = %id, error = ?e, "its COMMIT cannot be read now");
+                    let _first = self.unread.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
                     in_a_row += 1;
                     trouble = trouble.or(Some(e));
                     if in_a_row == GIVE_UP {

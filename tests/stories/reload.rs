@@ -122,3 +122,32 @@ async fn a_new_rhythm_and_a_new_route_count_at_once() {
     }
     world.stop().await;
 }
+
+/// A package that was copied for the old route is neither lost nor taken for delivered when the route changes.
+#[tokio::test]
+async fn what_was_copied_for_an_old_route_is_named_and_waits_for_it() {
+    let mut world = World::new().await;
+    let dna = world.samples(1, 200_000);
+    let text = std::fs::read_to_string(world.site.conf(Role::Tsd)).unwrap();
+    world.start(Role::Tsd, &[("FAILPOINTS", "verifier.unit=5*return(its disk is sick)->off")]);
+    world.start(Role::Nsc, &[]);
+    let ids = sample_ids(&dna);
+    world.until("it is copied", |w| w.state(Role::Tsd, &ids[0]) == Some(State::Copied)).await;
+    let old = world.site.landing("samples");
+    let new = world.site.dir.join("tsd/other-disk/samples");
+    tsd_import::fs::create_dir(&new).unwrap();
+    let route = |place: &std::path::Path| format!("\"{}\"", place.display());
+    let file = File(&world, text.clone());
+    file.write(&[(&route(&old), &route(&new))], "");
+    signal(&world, Role::Tsd, Signal::HUP);
+    let named = |w: &World| {
+        let said = String::from_utf8(w.command(Role::Tsd, &["status"]).stdout).unwrap();
+        said.contains("was copied to")
+            && said.contains("landing.samples.destination was changed: set that back")
+    };
+    world.until("it is named, with what to do", named).await;
+    assert_eq!(world.state(Role::Tsd, &ids[0]), Some(State::Copied), "neither delivered nor blamed");
+    file.write(&[], "");
+    signal(&world, Role::Tsd, Signal::HUP);
+    world.see_it_through(&ids).await;
+}

@@ -98,10 +98,9 @@ pub fn prepare(conf: &Conf) -> Result<(), String> {
     }
 }
 
-/// Puts a role together. Everything that can fail before work begins fails here, in words for an operator.
+/// Puts a role together, after [`prepare`]. What can fail before work begins fails there or here, in words for an operator.
 pub fn assemble(conf: &Conf, journal: &Journal, only: &[String]) -> Result<Assembly, String> {
     check(conf.role, only)?;
-    prepare(conf)?;
     let aside = Aside::new(journal.clone());
     let disks = Disks::new(conf.work.pool_threads, conf.work.disk_patience, disk_weather(aside.clone()));
     let state_disk = disks.at("state", &conf.state_dir)?;

@@ -13,7 +13,8 @@ use crate::journal::Silence;
 use crate::supervisor::ChildStatus;
 use crate::supervisor::meter::Motion;
 
-const FILE: &str = "status.json";
+/// Its name in the state directory.
+pub const FILE: &str = "status.json";
 
 /// One moment of a daemon. Written by an older or newer program it may say less or more.
 #[derive(Clone, Debug, Serialize, Deserialize)]

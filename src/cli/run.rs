@@ -1,4 +1,5 @@
 //! `run`: the daemon. One state directory, one owner, one journal, one supervisor.
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
@@ -7,11 +8,12 @@ use super::{ConfArgs, Exit};
 use crate::chain;
 use crate::conf::Conf;
 use crate::daemon::{Daemon, End, Signals};
-use crate::journal::{Event, Holder, Journal, JournalError, Owner, OwnerError};
+use crate::journal::{self, Event, Holder, Journal, JournalError, Owner, OwnerError};
 use crate::lease::{self, Fenced, Lease};
 use crate::log::Level;
 use crate::reload::Reloader;
 use crate::role;
+use crate::snapshot;
 use crate::stop::Stop;
 use crate::supervisor::{install_panic_hook, runtime};
 
@@ -69,10 +71,12 @@ fn start(conf: &Conf, args: &RunArgs, reloader: Reloader, level: &Level) -> Resu
     let lease = owner.lease().clone();
     lease::govern(lease.clone());
     end_for_certain(lease.clone())?;
+    not_lost(&conf.state_dir)?;
     let journal = Journal::open(&conf.state_dir, &owner).map_err(|e| match e {
         JournalError::Damaged { .. } | JournalError::Version { .. } => Exit::config(chain(&e)),
         _ => Exit::temporary(chain(&e)),
     })?;
+    role::prepare(conf).map_err(Exit::temporary)?;
     let assembly = role::assemble(conf, &journal, &args.only).map_err(Exit::config)?;
     let (role, host, version) = (conf.role.to_string(), me.host, env!("CARGO_PKG_VERSION"));
     let signals = Signals::hook().map_err(Exit::temporary)?;
@@ -95,6 +99,24 @@ fn start(conf: &Conf, args: &RunArgs, reloader: Reloader, level: &Level) -> Resu
         verdict.map(drop).map_err(Exit::temporary)
     };
     actix_rt::System::with_tokio_rt(runtime).block_on(live)
+}
+
+/// A daemon has worked here, and its journal is gone: to begin a new one would send and deliver everything once more.
+fn not_lost(state_dir: &Path) -> Result<(), Exit> {
+    let there = |name: &str| {
+        let path = state_dir.join(name);
+        path.try_exists().map_err(|e| Exit::temporary(format!("could not look for {}: {e}", path.display())))
+    };
+    if there(journal::FILE)? || !there(snapshot::FILE)? {
+        return Ok(());
+    }
+    Err(Exit::config(format!(
+        "{} is missing, although a daemon has worked in {}: put it back. Only if it is really lost, and what was sent or \
+         delivered is known from elsewhere, remove {} and start anew",
+        state_dir.join(journal::FILE).display(),
+        state_dir.display(),
+        snapshot::FILE
+    )))
 }
 
 /// Once the lease is over the process must go, also if the disk has taken its main thread with it.

@@ -58,6 +58,14 @@ impl Conf {
             keep_days: r.number("log.keep_days", 1),
         };
         let supervisor = read::supervisor(&mut r);
+        if let Some(s) = supervisor.as_ref().filter(|s| s.stall <= lease / 2) {
+            let why = format!(
+                "half of it is waited for a renewal, so it must be shorter than twice supervisor.stall ({:?}), or an actor that \
+                 waits would be taken for blocked",
+                s.stall
+            );
+            r.complain("state.lease", why);
+        }
         let work = read::work(&mut r);
         let alarm = read::alarm(&mut r);
         let store = read::store(&mut r);

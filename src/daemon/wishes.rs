@@ -91,8 +91,8 @@ pub(super) fn listen(signals: Signals, until_eof: bool, end: Arc<End>) -> (Wishe
             match n {
                 1 => by_signal.ask(Wish::Stop(name.to_owned())),
                 2 => {
+                    end.or_else_the_hard_way(); // first of all: even a log can hang
                     tracing::warn!(signal = name, "a second signal: leaving at once");
-                    end.or_else_the_hard_way();
                     by_signal.ask(Wish::Leave(name));
                 }
                 _ => {}

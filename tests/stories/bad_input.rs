@@ -251,3 +251,27 @@ async fn a_trio_waits_for_its_members_and_an_expired_token_is_waited_out() {
     };
     assert!(ids[..3].iter().all(|id| left(id) <= left(&ids[3])), "the analysis left last");
 }
+
+/// Without its journal a sender would send everything once more.
+#[tokio::test]
+async fn a_journal_that_was_taken_away_is_not_begun_anew() {
+    let mut world = World::new().await;
+    let ids = sample_ids(&world.samples(1, 100_000));
+    world.start_both();
+    world.until_ready(&ids).await;
+    world.stop().await;
+    let journal = world.site.state(Role::Nsc).join("journal.jsonl");
+    let aside = journal.with_file_name("kept-elsewhere");
+    tsd_import::fs::publish(&journal, &aside).unwrap();
+    let refused = world.command(Role::Nsc, &["run"]);
+    assert_eq!(refused.status.code(), Some(78));
+    assert!(text(&refused.stderr).contains("is missing, although a daemon has worked in"), "{refused:?}");
+    assert!(!journal.exists());
+    tsd_import::fs::publish(&aside, &journal).unwrap();
+    world.start(Role::Nsc, &[]);
+    let starts =
+        |w: &World| w.events(Role::Nsc).iter().filter(|l| matches!(l.event, Event::Started { .. })).count();
+    world.until("it starts again", |w| starts(w) == 2).await;
+    world.stop().await;
+    world.everything_is_right(&ids);
+}

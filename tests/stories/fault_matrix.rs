@@ -47,7 +47,8 @@ async fn story(place: usize, fault: Fault) {
         let points = failpoint(actors(role)[place], fault);
         let env = [
             ("FAILPOINTS", points.as_str()),
-            ("TSD_IMPORT__SUPERVISOR__STALL", "1500 ms"),
+            ("TSD_IMPORT__SUPERVISOR__STALL", "3 s"),
+            ("TSD_IMPORT__STATE__LEASE", "5 s"),
             ("TSD_IMPORT__SUPERVISOR__MAX_RESTARTS", "3"),
             ("TSD_IMPORT__SUPERVISOR__BACKOFF", "20 ms"),
             ("TSD_IMPORT__SUPERVISOR__BACKOFF_MAX", "200 ms"),

@@ -34,7 +34,13 @@ async fn a_trio_with_one_damaged_member_stays_open_for_a_person() {
     }
     world.until("the good members land", |w| w.fold(Role::Tsd).tally().get(&State::Ready) == Some(&2)).await;
     let analysis = format!("analyses/{PROJECT}-{}-TRIO/r1", world.samples[0]);
-    assert_eq!(world.state(Role::Nsc, &analysis), Some(State::Claimed), "the analysis is not even built");
+    let blocked = world.fold(Role::Nsc).package(&analysis.parse().unwrap()).cloned().unwrap();
+    assert_eq!(
+        blocked.facts.reason,
+        Some(Reason::MemberStopped),
+        "not even built, and not under way for ever"
+    );
+    assert_eq!(world.fold(Role::Nsc).under_way(), 0, "its credit came back");
     assert_eq!(world.state(Role::Tsd, &analysis), None);
     let steps = world.site.lims.steps();
     assert_eq!(steps.len(), 1);

@@ -68,6 +68,8 @@ fn start(conf: &Conf, args: &RunArgs, reloader: Reloader, level: &Level) -> Resu
         OwnerError::Foreign { .. } | OwnerError::Alive { .. } => Exit::config(chain(&e)),
         _ => Exit::temporary(chain(&e)),
     })?;
+    // Not before: somebody who waits for a take-over may be interrupted at any time.
+    let signals = Signals::hook().map_err(Exit::temporary)?;
     let lease = owner.lease().clone();
     lease::govern(lease.clone());
     end_for_certain(lease.clone())?;
@@ -79,7 +81,6 @@ fn start(conf: &Conf, args: &RunArgs, reloader: Reloader, level: &Level) -> Resu
     role::prepare(conf).map_err(Exit::temporary)?;
     let assembly = role::assemble(conf, &journal, &args.only).map_err(Exit::config)?;
     let (role, host, version) = (conf.role.to_string(), me.host, env!("CARGO_PKG_VERSION"));
-    let signals = Signals::hook().map_err(Exit::temporary)?;
     let live = async {
         let begin = Event::Started { role, host, pid: me.pid, version: version.to_owned() };
         journal.record(begin).await.map_err(|e| Exit::temporary(chain(&*e)))?;

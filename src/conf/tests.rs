@@ -94,6 +94,22 @@ fn an_impossible_back_off_is_refused() {
     assert!(said.contains("supervisor.backoff: a back-off from 120s to 30s makes no sense"), "{said}");
 }
 
+/// With the shipped back-off ten restarts take nearly two minutes, so in one minute they can never be too many.
+#[test]
+fn a_budget_that_can_never_be_used_up_is_refused() {
+    let text = shipped("nsc.toml") + "\n[supervisor]\nperiod = \"1 min\"\n";
+    let said = load(&text, &[]).unwrap_err().to_string();
+    assert!(said.contains("supervisor.max_restarts: 10 restarts cannot happen within 60s"), "{said}");
+    assert!(said.contains("allow at most 8"), "{said}");
+    assert!(load(&(text + "max_restarts = 8\n"), &[]).is_ok(), "what it advises is accepted");
+}
+
+#[test]
+fn a_lease_longer_than_actors_may_wait_is_refused() {
+    let said = load(&shipped("nsc.toml"), &[("TSD_IMPORT__STATE__LEASE", "2 min")]).unwrap_err().to_string();
+    assert!(said.contains("state.lease: ") && said.contains("shorter than twice supervisor.stall"), "{said}");
+}
+
 #[test]
 fn a_lease_that_a_busy_disk_would_end_is_refused() {
     let conf = load(&shipped("nsc.toml"), &[]).unwrap();

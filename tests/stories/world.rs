@@ -65,6 +65,18 @@ impl World {
 
     /// SIGTERM; the exit code must tell the truth.
     pub async fn stop(&mut self) {
+        // One that has not begun yet would be ended by the signal itself, without a word. Its journal or its log tells.
+        let running = self.daemons.iter().map(|(role, d)| (*role, d.pid(), d.stderr.clone()));
+        for (role, pid, log) in running.collect::<Vec<_>>() {
+            let begun = |w: &Self| {
+                let told = std::fs::read_to_string(&log).unwrap_or_default();
+                told.contains(&format!("pid={} ", pid.unwrap_or(0)))
+                    || w.events(role)
+                        .iter()
+                        .any(|l| matches!(l.event, Event::Started { pid: p, .. } if Some(p) == pid))
+            };
+            self.until("it has begun", begun).await;
+        }
         for (role, daemon) in std::mem::take(&mut self.daemons) {
             let status = daemon.stop(Duration::from_secs(60)).await.unwrap();
             assert!(status.success(), "{role}: {status}\n{}", self.stderr(role));

@@ -10,7 +10,7 @@ const SHOWN: usize = 100;
 pub struct Notices(Arc<Mutex<BTreeMap<String, String>>>);
 
 impl Notices {
-    /// As of the last look, at most [`SHOWN`] of them and how many more.
+    /// As of the last look, at most a hundred of them and how many more.
     pub fn now(&self) -> BTreeMap<String, String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

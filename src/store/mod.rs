@@ -5,7 +5,7 @@
 //! - Bodies are in memory and signed: the server checks the SHA-256 of every part that it acknowledges. What it says about
 //!   digests in its answer must equal ours. An ETag is never taken for a content hash.
 //! - The sender needs put rights only: nothing here lists, heads or reads on its behalf.
-//! - No request leaves without a permit of the lease, not even a repeat ([`fence`]).
+//! - No request leaves without a permit of the lease, not even a repeat (`fence`).
 //! - Stalled-stream protection is off; instead every attempt has a deadline.
 //! - Files are read and written on the lanes of their disks ([`crate::disk`]), which the caller names.
 mod down;

@@ -7,17 +7,31 @@ const SHOWN: usize = 100;
 
 /// Who or what → why. Clones share.
 #[derive(Clone, Default)]
-pub struct Notices(Arc<Mutex<BTreeMap<String, String>>>);
+pub struct Notices(Arc<Mutex<Held>>);
+
+#[derive(Default)]
+struct Held {
+    list: BTreeMap<String, String>,
+    /// How many of what wait for one and the same reason.
+    crowd: Option<(String, String)>,
+}
 
 impl Notices {
     /// As of the last look, at most a hundred of them and how many more.
     pub fn now(&self) -> BTreeMap<String, String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let held = self.held();
+        let mut all = held.list.clone();
+        all.extend(held.crowd.clone());
+        all
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the result of a new look, and logs what is new in it: each reason is said once, not at every look.
     pub fn replace(&self, new: BTreeMap<String, String>) {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = &mut self.held().list;
         let more = new.len().saturating_sub(SHOWN);
         let mut new: BTreeMap<String, String> = new.into_iter().take(SHOWN).collect();
         for (who, why) in new.iter().filter(|(who, why)| held.get(*who) != Some(*why)) {
@@ -29,9 +43,19 @@ impl Notices {
         *held = new;
     }
 
+    /// How many wait for one and the same reason; said in the log when the first of them has to wait, not at every new number.
+    pub fn crowd(&self, count: usize, what: &str, why: &str) {
+        let mut held = self.held();
+        let new = (count > 0).then(|| (format!("{count} {what}"), why.to_owned()));
+        if new.is_some() && held.crowd.is_none() {
+            tracing::warn!(count, what, why, "not taken yet");
+        }
+        held.crowd = new;
+    }
+
     /// Says one thing, or takes it back; logs what is new in it.
     pub fn say(&self, who: &str, why: Option<&str>) {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = &mut self.held().list;
         match why {
             Some(why) if held.get(who).is_none_or(|said| said != why) => {
                 tracing::info!(who, why, "waits");
@@ -77,6 +101,16 @@ mod tests {
         notices.replace([("a".to_owned(), "x".to_owned())].into());
         notices.clone().replace([("b".to_owned(), "y".to_owned())].into());
         assert_eq!(notices.now().into_keys().collect::<Vec<_>>(), ["b"]);
+    }
+
+    #[test]
+    fn a_crowd_is_counted_until_it_is_gone() {
+        let notices = Notices::default();
+        notices.crowd(3, "package(s)", "wait");
+        notices.replace([("a".to_owned(), "x".to_owned())].into());
+        assert_eq!(notices.now().into_keys().collect::<Vec<_>>(), ["3 package(s)", "a"]);
+        notices.crowd(0, "package(s)", "wait");
+        assert_eq!(notices.now().into_keys().collect::<Vec<_>>(), ["a"]);
     }
 
     #[test]

@@ -19,7 +19,6 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::aside::Aside;
-use crate::chain;
 use crate::clock;
 use crate::conf::{AlarmConf, Complaints, Conf};
 use crate::journal::{Event, Journal};
@@ -130,10 +129,8 @@ impl Daemon<'_> {
                 reread = finished(&mut reading) => {
                     reading = None;
                     if leaving.borrow().is_none() {
-                        match self.reloaded(reread, &tuning).await {
-                            Ok(Some(limits)) => supervisor.do_send(Retune(limits)),
-                            Ok(None) => {}
-                            Err(why) => wishes.ask(Wish::Fatal(why)),
+                        if let Some(limits) = self.reloaded(reread, &tuning) {
+                            supervisor.do_send(Retune(limits));
                         }
                         notifier.ready();
                     }
@@ -157,18 +154,15 @@ impl Daemon<'_> {
         }
     }
 
-    /// Takes over what was read and returns the supervisor's new limits, or says why not. `Err`: the journal is broken.
-    async fn reloaded(
-        &mut self,
-        read: Result<Reread, String>,
-        alarm: &watch::Sender<AlarmConf>,
-    ) -> Result<Option<Limits>, String> {
+    /// Takes over what was read and returns the supervisor's new limits, or says why not. Waits for nothing: a state directory
+    /// that hangs must not keep us from hearing a signal.
+    fn reloaded(&mut self, read: Result<Reread, String>, alarm: &watch::Sender<AlarmConf>) -> Option<Limits> {
         let taken = read.and_then(|reread| self.assembly.retune(&reread.conf).map(|()| reread));
         let reread = match taken {
             Ok(reread) => reread,
             Err(why) => {
                 tracing::error!(why, "the configuration was not read again; the old one stays");
-                return Ok(None);
+                return None;
             }
         };
         if let Err(why) = self.level.set(&reread.conf.log.level) {
@@ -178,8 +172,8 @@ impl Daemon<'_> {
         let limits = reread.conf.supervisor.limits;
         let (changed, needs_restart) = (reread.changed.clone(), reread.needs_restart.clone());
         self.reloader.adopt(reread);
-        let recorded = self.journal.record(Event::Reloaded { changed, needs_restart }).await;
-        recorded.map_err(|e| chain(&*e)).map(|()| Some(limits))
+        self.assembly.aside.note(Event::Reloaded { changed, needs_restart });
+        Some(limits)
     }
 }
 

@@ -81,13 +81,11 @@ impl Work for Poller {
             };
             let groups = look.orders.into_iter().map(group).collect();
             let (inside, outside) = window.let_in(journal.view().under_way(), groups);
-            if outside > 0 {
-                let limit = window.limit;
-                let why = format!(
-                    "wait in the LIMS queue until fewer than {limit} packages are under way (work.under_way)"
-                );
-                drop(refused.insert(format!("{outside} order(s)"), why));
-            }
+            let limit = window.limit;
+            let why = format!(
+                "wait in the LIMS queue until fewer than {limit} packages are under way (work.under_way)"
+            );
+            waiting.crowd(outside, "order(s)", &why);
             for order in inside {
                 let (id, packages) = (order.id.clone(), order::summary(&order));
                 let (priority, size, order) = group(order);

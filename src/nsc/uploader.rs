@@ -160,12 +160,10 @@ impl Sending {
             }
         }
         let (inside, outside) = window.let_in(self.journal.view().under_way(), new);
-        if outside > 0 {
-            let why =
-                format!("wait in the tree until fewer than {} are under way (work.under_way)", window.limit);
-            drop(refused.insert(format!("{outside} package(s)"), why));
-        }
+        let why =
+            format!("wait in the tree until fewer than {} are under way (work.under_way)", window.limit);
         self.refused.replace(refused);
+        self.refused.crowd(outside, "package(s)", &why);
         for (id, priority, path) in inside {
             let place = Some(path.display().to_string());
             let facts = Facts { priority: Some(priority), place, ..Facts::default() };

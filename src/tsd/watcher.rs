@@ -135,12 +135,10 @@ impl Watching {
         let groups =
             waiting().iter().map(|(id, f)| (f.priority.unwrap_or_default(), 1, id.clone())).collect();
         let (inside, outside) = window.let_in(self.journal.view().under_way(), groups);
-        if outside > 0 {
-            let limit = window.limit;
-            let why = format!("wait in the bucket until fewer than {limit} are under way (work.under_way)");
-            drop(refused.insert(format!("{outside} package(s)"), why));
-        }
+        let limit = window.limit;
+        let why = format!("wait in the bucket until fewer than {limit} are under way (work.under_way)");
         self.refused.replace(refused);
+        self.refused.crowd(outside, "package(s)", &why);
         for id in inside {
             let Some(facts) = waiting().remove(&id) else { continue };
             let _moved = self.journal.step(&id, None, State::Seen, NAME, facts).await?;

@@ -75,19 +75,52 @@ async fn a_store_that_is_away_stops_the_scan_at_the_limit_whatever_waits_in_the_
     assert_eq!(most_under_way(&world, Role::Nsc), LIMIT + URGENT, "and no more than those");
     world.stop().await;
 
-    // The store is back: the urgent ones leave first, and the window is kept while everything flows.
+    // The store is back: whatever urgent is packed goes before what is normal, and the window is kept while everything flows.
+    let before = world.events(Role::Nsc).len();
     world.start(Role::Nsc, &WINDOW);
-    let sent = |w: &World| w.fold(Role::Nsc).tally().get(&State::Transferred).copied().unwrap_or(0);
-    world.until("a hundred are sent", |w| sent(w) >= 100).await;
+    let sent = |w: &World, p: Priority| {
+        w.fold(Role::Nsc).in_state(State::Transferred).filter(|row| row.priority == p).count()
+    };
+    world
+        .until("a hundred are sent, the urgent among them", |w| {
+            sent(w, Priority::Urgent) == 20 && sent(w, Priority::Normal) >= 80
+        })
+        .await;
     world.stop().await;
-    let fold = world.fold(Role::Nsc);
-    let mut order: Vec<_> = fold.in_state(State::Transferred).map(|row| (row.since, row.priority)).collect();
-    order.sort();
-    let urgent = |p: &Priority| *p == Priority::Urgent;
-    let ahead = order.iter().take(40).filter(|(_, p)| urgent(p)).count();
-    assert_eq!(ahead, 20, "all twenty urgent ones are among the first forty: {:?}", &order[..40]);
-    assert!(order.iter().take(10).any(|(_, p)| !urgent(p)), "and the oldest normal one did not starve");
+    let (urgent, normal, overtaken) = turns(&world, before);
+    assert!(urgent >= 15 && normal >= 40, "{urgent} urgent and {normal} normal ones began");
+    // One normal package has its turn after every eight urgent ones (work.overtakes).
+    assert!(overtaken <= urgent / 8 + 1, "{overtaken} times a normal one began while an urgent one waited");
     assert!(most_under_way(&world, Role::Nsc) <= LIMIT + URGENT);
+}
+
+/// Urgent and normal packages whose upload began after the first `before` events, and how often a normal one began while an
+/// urgent one had been waiting for it for longer than all that could have been in hand.
+fn turns(world: &World, before: usize) -> (usize, usize, usize) {
+    const IN_HAND: usize = 5; // work.packages_at_once and the express place
+    let (mut fold, mut packed) = (Fold::default(), std::collections::BTreeMap::new());
+    let (mut urgent, mut normal, mut overtaken) = (0, 0, 0);
+    for (n, line) in world.events(Role::Nsc).into_iter().enumerate() {
+        fold.apply(&line);
+        let Event::Moved { package, to, .. } = &line.event else { continue };
+        let is_urgent = fold.package(package).unwrap().priority == Priority::Urgent;
+        match to {
+            State::Packed if is_urgent => {
+                let _was = packed.insert(package.clone(), urgent + normal);
+            }
+            State::Uploading => {
+                let _was = packed.remove(package);
+                if n < before {
+                    continue;
+                }
+                let waited = packed.values().any(|since| urgent + normal > since + IN_HAND);
+                overtaken += usize::from(!is_urgent && waited);
+                *(if is_urgent { &mut urgent } else { &mut normal }) += 1;
+            }
+            _ => {}
+        }
+    }
+    (urgent, normal, overtaken)
 }
 
 #[tokio::test]

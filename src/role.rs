@@ -20,6 +20,7 @@ use crate::notices::Notices;
 use crate::nsc::exporter::Exporter;
 use crate::nsc::packager::{Packager, Packing};
 use crate::nsc::poller::Poller;
+use crate::nsc::source::Source;
 use crate::nsc::uploader::{Sending, Uploader};
 use crate::nsc::{self, Tree};
 use crate::package::Sender;
@@ -174,7 +175,7 @@ impl Kit<'_> {
         let delivery = self.disks.at("delivery", &nsc.delivery_root)?;
         let building = self.disks.at("building", &nsc.delivery_root)?;
         let tree_disk = self.disks.at("transfer", &nsc.transfer.root)?;
-        let exporter = Exporter::new(&nsc.lims, nsc.delivery_root.clone())?;
+        let source: Arc<dyn Source> = Arc::new(Exporter::new(&nsc.lims, nsc.delivery_root.clone())?);
         let signer = nsc.signing_key.as_deref().map(Signer::from_file).transpose();
         let (waiting, refused) = (Notices::default(), Notices::default());
         let (set, live) = watch::channel(NscLive::of(self.conf.work, nsc));
@@ -194,7 +195,7 @@ impl Kit<'_> {
         };
         let packing = Packing {
             journal: journal.clone(),
-            exporter: exporter.clone(),
+            source: source.clone(),
             tree,
             disks: disks.clone(),
             building,
@@ -212,8 +213,8 @@ impl Kit<'_> {
         });
         let poller = self.child(nsc::poller::NAME, true, Some(&packager), move || {
             let NscLive { work, interval, .. } = live.borrow().clone();
-            let (exporter, journal, seen) = (exporter.clone(), journal.clone(), seen.clone());
-            Poller::new(exporter, journal, seen, (disks.clone(), delivery.clone()), work.window, interval)
+            let (source, journal, seen) = (source.clone(), journal.clone(), seen.clone());
+            Poller::new(source, journal, seen, (disks.clone(), delivery.clone()), work.window, interval)
         });
         let set = move |conf: &Conf| {
             if let Side::Nsc(nsc) = &conf.side {

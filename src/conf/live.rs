@@ -58,6 +58,7 @@ const TABLE: [(Class, &[&str]); 2] = [
             "work.pool_threads",
             "disk.patience",
             "store.*",
+            "orders.*",
             "lims.base",
             "lims.user",
             "lims.password_file", // the path; the file itself is read when the LIMS is asked
@@ -70,7 +71,14 @@ const TABLE: [(Class, &[&str]); 2] = [
             "lims.step_name",
             "lims.demultiplexing",
             "lims.sequencing",
+            "lims.failed_step",
+            "lims.failed_stage",
+            "lims.reviewer",
+            "lims.failure_field",
+            "lims.key_field",
             "lims.fields.*",
+            "lims.sample_fields.*",
+            "lims.analysis_fields.*",
             "lims.relations.*",
             "lims.priorities.*",
             "delivery.*",
@@ -104,7 +112,13 @@ mod tests {
     #[test]
     fn every_key_is_in_exactly_one_class_and_no_row_is_about_nothing() {
         let settings = Settings::read(None, []).unwrap();
-        let free = ["store.headers.x", "store.header_files.token", "landing.samples.destination"];
+        let free = [
+            "store.headers.x",
+            "store.header_files.token",
+            "landing.samples.destination",
+            "lims.sample_fields.x",
+            "lims.analysis_fields.x",
+        ];
         let keys: Vec<&str> = settings.keys().chain(free).collect();
         assert!(keys.len() > 70, "{}", keys.len());
         let rows: Vec<&str> = TABLE.iter().flat_map(|(_, rows)| rows.iter().copied()).collect();

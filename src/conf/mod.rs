@@ -16,8 +16,9 @@ use reader::Reader;
 pub use reader::{Complaints, length_of_time};
 pub use settings::{DEFAULTS, Settings};
 pub use types::{
-    AlarmConf, Conf, LandingConf, LimsConf, LogConf, NscConf, Role, Side, StoreConf, SupervisorConf,
-    TransferConf, TsdConf, WorkConf,
+    Again, AlarmConf, CompleteAfter, Conf, LandingConf, LimsConf, LogConf, NscConf, OnFailure, OnInvalid,
+    OrderSource, OrdersConf, ReadsCheck, Role, Side, StoreConf, SupervisorConf, TransferConf, TsdConf,
+    WorkConf,
 };
 
 impl Conf {

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use super::reader::Reader;
 use super::types::{
-    AlarmConf, LandingConf, LimsConf, NscConf, StoreConf, SupervisorConf, TransferConf, TsdConf, WorkConf,
+    Again, AlarmConf, CompleteAfter, LandingConf, LimsConf, NscConf, OnFailure, OnInvalid, OrderSource,
+    OrdersConf, ReadsCheck, StoreConf, SupervisorConf, TransferConf, TsdConf, WorkConf,
 };
 use crate::package::{Kind, Name, Priority, Window};
 use crate::supervisor::{Backoff, Limits};
 
 /// The names of LIMS fields that the program needs, so that a missing one is a complaint at start.
-pub const LIMS_FIELDS: [&str; 17] = [
+pub const LIMS_FIELDS: [&str; 18] = [
     "run_id",
     "sheet_id",
     "sheet_position",
@@ -29,6 +30,7 @@ pub const LIMS_FIELDS: [&str; 17] = [
     "relation",
     "priority",
     "registered",
+    "reanalysis",
 ];
 
 pub(super) fn system_host() -> String {
@@ -127,12 +129,60 @@ pub(super) fn store(r: &mut Reader) -> StoreConf {
     }
 }
 
+fn orders(r: &mut Reader) -> OrdersConf {
+    let source = match r.get::<String>("orders.source", "clarity or directory").as_deref() {
+        Some("directory") => OrderSource::Directory(r.path("orders.directory")),
+        other => {
+            if other.is_some_and(|word| word != "clarity") {
+                r.complain("orders.source", "must be \"clarity\" or \"directory\"");
+            }
+            drop(r.optional_path("orders.directory"));
+            OrderSource::Clarity
+        }
+    };
+    OrdersConf {
+        source,
+        complete_after: r.get("orders.complete_after", "commit or packing").unwrap_or(CompleteAfter::Commit),
+        on_failure: r.get("orders.on_failure", "delete, failed-step or review").unwrap_or(OnFailure::Delete),
+        on_invalid: r.get("orders.on_invalid", "leave or route").unwrap_or(OnInvalid::Leave),
+        doubts: u32::try_from(r.number("orders.doubts", 1)).unwrap_or(u32::MAX),
+        again: r.get("orders.again", "ask or revise").unwrap_or(Again::Ask),
+        read_at_once: r.number("orders.read_at_once", 3),
+        check_every: r.duration("orders.check_every"),
+        single_analysis: r.flag("orders.single_analysis"),
+        reads: r.get("orders.reads", "full or digest").unwrap_or(ReadsCheck::Full),
+    }
+}
+
+/// `WORKFLOW/STAGE`.
+fn failed_stage(r: &mut Reader) -> Option<(u32, u32)> {
+    let text: String = r.optional("lims.failed_stage", "WORKFLOW/STAGE, two numbers")?;
+    let numbers = text.split_once('/').and_then(|(w, s)| Some((w.parse().ok()?, s.parse().ok()?)));
+    if numbers.is_none() {
+        r.complain("lims.failed_stage", format!("{text:?} is not WORKFLOW/STAGE, two numbers"));
+    }
+    numbers
+}
+
 pub(super) fn nsc(r: &mut Reader) -> NscConf {
+    let orders = orders(r);
     let mut text = |key: &str| r.get::<String>(key, "text").unwrap_or_default();
     let (base, user, step_name) = (text("lims.base"), text("lims.user"), text("lims.step_name"));
     let (demultiplexing, sequencing) = (text("lims.demultiplexing"), text("lims.sequencing"));
     let mut id = |key: &str| u32::try_from(r.number(key, 0)).unwrap_or(u32::MAX);
     let (protocol, step, attempts) = (id("lims.protocol"), id("lims.step"), id("lims.attempts").max(1));
+    let failed_step = id("lims.failed_step");
+    let failed_stage = failed_stage(r);
+    let reviewer = r.optional("lims.reviewer", "the number of a researcher in the LIMS");
+    if orders.on_failure == OnFailure::FailedStep && failed_step == 0 && failed_stage.is_none() {
+        r.complain("orders.on_failure", "\"failed-step\" needs lims.failed_step or lims.failed_stage");
+    }
+    if orders.on_failure == OnFailure::Review && reviewer.is_none() {
+        r.complain("orders.on_failure", "\"review\" needs lims.reviewer");
+    }
+    if orders.on_invalid == OnInvalid::Route && failed_stage.is_none() {
+        r.complain("orders.on_invalid", "\"route\" needs lims.failed_stage");
+    }
     let fields = LIMS_FIELDS
         .into_iter()
         .filter_map(|name| {
@@ -152,6 +202,7 @@ pub(super) fn nsc(r: &mut Reader) -> NscConf {
     }
     let settle = r.optional::<jiff::SignedDuration>("transfer.settle", "a length of time");
     NscConf {
+        orders,
         lims: LimsConf {
             base,
             user,
@@ -166,11 +217,19 @@ pub(super) fn nsc(r: &mut Reader) -> NscConf {
             step_name,
             demultiplexing,
             sequencing,
+            failed_step: Some(failed_step).filter(|n| *n > 0),
+            failed_stage,
+            reviewer,
+            failure_field: r.optional("lims.failure_field", "the name of a LIMS field"),
+            key_field: r.optional("lims.key_field", "the name of a LIMS field"),
             fields,
+            sample_fields: r.map("lims.sample_fields"),
+            analysis_fields: r.map("lims.analysis_fields"),
             relations,
             priorities,
         },
         delivery_root: r.path("delivery.root"),
+        taqman: r.optional_path("delivery.taqman"),
         transfer: TransferConf {
             root: r.path("transfer.root"),
             kinds: r.list("transfer.kinds", "a kind such as analyses-results/trios"),

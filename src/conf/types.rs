@@ -186,14 +186,119 @@ impl StoreConf {
 /// The sequencing centre.
 #[derive(Clone, Debug)]
 pub struct NscConf {
+    /// What is exported, and what becomes of it.
+    pub orders: OrdersConf,
     /// The LIMS.
     pub lims: LimsConf,
     /// Delivered FASTQ.
     pub delivery_root: PathBuf,
+    /// SNP-ID results, if they are sent.
+    pub taqman: Option<PathBuf>,
     /// The transfer tree.
     pub transfer: TransferConf,
     /// Private key; none: unsigned.
     pub signing_key: Option<PathBuf>,
+}
+
+/// Where orders come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OrderSource {
+    /// The LIMS.
+    Clarity,
+    /// A directory of JSON work orders.
+    Directory(PathBuf),
+}
+
+/// A choice among words.
+macro_rules! choice {
+    ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[$word_doc])* $variant,)* }
+
+        impl std::str::FromStr for $name {
+            type Err = String;
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($word => Ok(Self::$variant),)*
+                    _ => Err(format!("one of: {}", [$($word),*].join(", "))),
+                }
+            }
+        }
+    };
+}
+
+choice! {
+    /// When the source is told that a sample is exported.
+    CompleteAfter {
+        /// Committed: the receiver can have it.
+        Commit = "commit",
+        /// Packed.
+        Packing = "packing",
+    }
+}
+choice! {
+    /// What becomes of claimed samples that were not delivered.
+    OnFailure {
+        /// As if they had never been claimed.
+        Delete = "delete",
+        /// On to the step for failed exports.
+        FailedStep = "failed-step",
+        /// A person is asked in the step.
+        Review = "review",
+    }
+}
+choice! {
+    /// What becomes of queued samples that cannot be exported as they are.
+    OnInvalid {
+        /// They stay.
+        Leave = "leave",
+        /// Out of the queue.
+        Route = "route",
+    }
+}
+choice! {
+    /// A sample is queued again with other content.
+    Again {
+        /// It waits for a person.
+        Ask = "ask",
+        /// It becomes a new revision.
+        Revise = "revise",
+    }
+}
+choice! {
+    /// How FASTQ is checked while it is sent.
+    ReadsCheck {
+        /// Decompressed and read.
+        Full = "full",
+        /// md5 and size.
+        Digest = "digest",
+    }
+}
+
+/// What is exported, and what becomes of it.
+#[derive(Clone, Debug)]
+pub struct OrdersConf {
+    /// Where orders come from.
+    pub source: OrderSource,
+    /// When a sample is called exported.
+    pub complete_after: CompleteAfter,
+    /// Claimed and not delivered.
+    pub on_failure: OnFailure,
+    /// Queued and impossible.
+    pub on_invalid: OnInvalid,
+    /// Looks that find a sample impossible before it is put out of the queue.
+    pub doubts: u32,
+    /// Queued again with other content.
+    pub again: Again,
+    /// Samples read in full at one look.
+    pub read_at_once: usize,
+    /// Between two looks at the steps that we opened.
+    pub check_every: Duration,
+    /// Whether a sample outside of a trio gets an analysis.
+    pub single_analysis: bool,
+    /// How FASTQ is checked.
+    pub reads: ReadsCheck,
 }
 
 /// The LIMS.
@@ -225,8 +330,22 @@ pub struct LimsConf {
     pub demultiplexing: String,
     /// Process type.
     pub sequencing: String,
+    /// Step number for failed exports, if the export step leads there.
+    pub failed_step: Option<u32>,
+    /// Workflow and stage for what is put out of the queue.
+    pub failed_stage: Option<(u32, u32)>,
+    /// Researcher who is asked about failed exports.
+    pub reviewer: Option<u32>,
+    /// Field of the queued artifact that takes the reason of a failure.
+    pub failure_field: Option<String>,
+    /// Field of the export step that takes the order's name.
+    pub key_field: Option<String>,
     /// What the site's LIMS calls things.
     pub fields: BTreeMap<String, String>,
+    /// More fields of `.sample`: name → LIMS field, with `project:` or `output:` before it if it is not the sample's.
+    pub sample_fields: BTreeMap<String, String>,
+    /// More fields of `.analysis` below `params`: name → LIMS field of the (proband's) sample.
+    pub analysis_fields: BTreeMap<String, String>,
     /// proband, father, mother → the LIMS's words.
     pub relations: BTreeMap<String, String>,
     /// The LIMS's words, lower case → priority.

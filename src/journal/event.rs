@@ -80,6 +80,29 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         detail: Option<String>,
     },
+    /// A look found a queued sample that cannot be exported as it is, other than by waiting. Counted, until it is ordered
+    /// or refused.
+    Doubted {
+        /// What is queued.
+        artifact: String,
+        /// What the laboratory calls it.
+        who: String,
+        /// What is wrong.
+        reason: Reason,
+        /// In words, with both names where two things contradict each other.
+        detail: String,
+        /// At so many looks so far.
+        times: u32,
+    },
+    /// A queued sample that was doubted for too long is put out of the queue, to where the site wants it.
+    Refused {
+        /// What is queued.
+        artifact: String,
+        /// False: it is about to be asked of the LIMS. True: it is there.
+        done: bool,
+        /// Why, and where it went.
+        detail: String,
+    },
     /// A package went from one state to another.
     Moved {
         /// Which.
@@ -187,8 +210,17 @@ pub enum Phase {
     Completed,
     /// Nothing was delivered; the step was deleted and the samples are in the queue again.
     Withdrawn,
+    /// The step is ended, and samples that were not delivered are where the site wants failed ones.
+    Failed,
     /// A person has to decide in the LIMS.
     Review,
+}
+
+impl Phase {
+    /// Whether nothing more is to be done about the order.
+    pub fn is_end(self) -> bool {
+        matches!(self, Self::Completed | Self::Withdrawn | Self::Failed)
+    }
 }
 
 impl std::fmt::Display for Phase {
@@ -199,6 +231,7 @@ impl std::fmt::Display for Phase {
             Self::Opened => "opened",
             Self::Completed => "completed",
             Self::Withdrawn => "withdrawn",
+            Self::Failed => "failed",
             Self::Review => "review",
         })
     }

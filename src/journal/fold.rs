@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::event::{Event, Facts, Line, Phase};
-use crate::package::{Draft, Order, OrderId, PackageId, Priority, Sha256Hex, State};
+use crate::package::{Draft, Order, OrderId, PackageId, Priority, Reason, Sha256Hex, State};
 
 /// What is known of a package.
 #[derive(Clone, Debug, Serialize)]
@@ -59,6 +59,23 @@ pub struct OrderRow {
     pub retry_at: Option<Timestamp>,
 }
 
+/// A queued sample that cannot be exported as it is.
+#[derive(Clone, Debug, Serialize)]
+pub struct Doubt {
+    /// What the laboratory calls it.
+    pub who: String,
+    /// What is wrong.
+    pub reason: Reason,
+    /// In words.
+    pub detail: String,
+    /// At so many looks so far.
+    pub times: u32,
+    /// When it was first found so.
+    pub since: Timestamp,
+    /// Whether it is being put out of the queue (`false`), or was (`true`).
+    pub refused: Option<bool>,
+}
+
 /// The sender's own chain of commits.
 #[derive(Clone, Debug, Default)]
 pub struct SentChain {
@@ -93,6 +110,8 @@ pub struct Fold {
     committing: BTreeMap<PackageId, String>,
     sent: SentChain,
     silences: BTreeMap<String, Silence>,
+    /// By artifact.
+    doubts: BTreeMap<String, Doubt>,
     /// The last move into each state.
     entered: BTreeMap<State, Timestamp>,
     /// When the last new package came.
@@ -111,7 +130,21 @@ impl Fold {
         self.lines += 1;
         let at = line.at;
         match &line.event {
+            Event::Doubted { artifact, who, reason, detail, times } => {
+                let since = self.doubts.get(artifact).map_or(at, |before| before.since);
+                let (who, detail) = (who.clone(), detail.clone());
+                let doubt = Doubt { who, reason: *reason, detail, times: *times, since, refused: None };
+                drop(self.doubts.insert(artifact.clone(), doubt));
+            }
+            Event::Refused { artifact, done, .. } => {
+                if let Some(doubt) = self.doubts.get_mut(artifact) {
+                    doubt.refused = Some(*done);
+                }
+            }
             Event::Ordered { order } => {
+                for artifact in &order.artifacts {
+                    drop(self.doubts.remove(artifact));
+                }
                 for draft in &order.packages {
                     self.found(draft, &order.id, at);
                 }
@@ -135,7 +168,7 @@ impl Fold {
                     (row.phase, row.since) = (*phase, at);
                     row.step = step.clone().or(row.step.take());
                     row.detail.clone_from(detail);
-                    let _changed = if matches!(phase, Phase::Completed | Phase::Withdrawn) {
+                    let _changed = if phase.is_end() {
                         self.open_orders.remove(order)
                     } else {
                         self.open_orders.insert(order.clone())
@@ -261,6 +294,11 @@ impl Fold {
     /// All orders.
     pub fn orders(&self) -> impl Iterator<Item = &OrderRow> {
         self.orders.values()
+    }
+
+    /// Queued samples that cannot be exported as they are, by artifact.
+    pub fn doubts(&self) -> &BTreeMap<String, Doubt> {
+        &self.doubts
     }
 
     /// The draft of a package that came from an order.

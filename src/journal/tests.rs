@@ -105,6 +105,7 @@ async fn two_orders_never_share_an_artifact_or_a_package() {
             Draft {
                 id: id(*n),
                 priority: Priority::Normal,
+                artifact: None,
                 after: vec![],
                 content: Content::Analysis { doc: Box::new(doc) },
             }
@@ -113,6 +114,7 @@ async fn two_orders_never_share_an_artifact_or_a_package() {
             id: OrderId(artifact.into()),
             artifacts: vec![artifact.into()],
             packages: names.iter().map(draft).collect(),
+            note: None,
         }
     };
     let together = [order("2-1", &[1]), order("2-2", &[1]), order("2-1", &[2]), order("2-3", &[3, 3])];

@@ -25,6 +25,16 @@ pub(super) fn tell(event: &Event) {
         Event::Claim { order, phase, step, detail, .. } => {
             info!(event = "claim", %order, %phase, step, detail, "order");
         }
+        Event::Doubted { artifact, who, reason, detail, times } => {
+            let (reason, remedy) = (reason.code(), reason.remedy());
+            warn!(
+                event = "doubted",
+                artifact, who, reason, detail, times, remedy, "cannot be exported as it is"
+            );
+        }
+        Event::Refused { artifact, done, detail } => {
+            error!(event = "refused", artifact, done, detail, "put out of the queue of the LIMS");
+        }
         Event::Moved { package, from, to, by, facts } => moved(package, *from, *to, by, facts),
         Event::Failed { package, by, failures, error, retry_at } => {
             warn!(event = "failed", %package, by, failures, error, %retry_at, "will be tried again");

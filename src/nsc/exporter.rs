@@ -1,19 +1,24 @@
 //! What the export step needs of the LIMS: look at the queue, claim, complete, withdraw.
 //!
 //! The claim is a POST that is never repeated blindly: its intent is journalled first, and after a lost answer or a crash
-//! [`Exporter::find_claim`] finds out whether the step was opened. Completing and deleting are safe to repeat, because each
+//! [`Source::find_claim`] finds out whether the step was opened. Completing and deleting are safe to repeat, because each
 //! begins by reading the step's present state.
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+
+use super::reading::look;
+use super::source::{Ask, Claim, Ended, Ending, Fault, Found, Look, Looking, Source, Standing};
 use crate::blame::{Blame, Failure};
 use crate::chain;
 use crate::clarity::{
     Action, Class, Client, Error, LimsId, ProtocolStep, Queue, Settings, Settle, State, Step,
 };
 use crate::conf::LimsConf;
+use crate::package::Order;
 use crate::secret::Secret;
 
 /// The largest answer that is read.
@@ -30,16 +35,6 @@ pub struct Exporter {
     pub conf: LimsConf,
     /// Where FASTQ is delivered.
     pub delivery_root: PathBuf,
-}
-
-/// Whether an order's step exists.
-pub enum Found {
-    /// Still queued: it was never opened.
-    Queued,
-    /// Open in our name.
-    Step(LimsId),
-    /// Neither: somebody else did something.
-    Lost,
 }
 
 impl From<Error> for Failure {
@@ -93,7 +88,7 @@ impl Exporter {
     }
 
     /// Opens the step for these artifacts: one POST. They must be in the queue.
-    pub async fn claim(&self, artifacts: &[LimsId]) -> Result<Step, Failure> {
+    async fn open(&self, artifacts: &[LimsId]) -> Result<Step, Failure> {
         let queue = self.queue().await?;
         let queued: BTreeSet<&LimsId> = queue.items.iter().map(|item| &item.id).collect();
         if let Some(gone) = artifacts.iter().find(|a| !queued.contains(a)) {
@@ -108,7 +103,7 @@ impl Exporter {
 
     /// After a crash or a lost answer: was the step opened? Every search result is checked against its own question, and a
     /// step that somebody else opened with the same artifacts is not ours (`us`: as whom the LIMS knows us, if known).
-    pub async fn find_claim(&self, artifacts: &[LimsId], us: Option<&str>) -> Result<Found, Failure> {
+    async fn find(&self, artifacts: &[LimsId], us: Option<&str>) -> Result<Found, Failure> {
         let queue = self.queue().await?;
         let queued: BTreeSet<&LimsId> = queue.items.iter().map(|item| &item.id).collect();
         if artifacts.iter().all(|a| queued.contains(a)) {
@@ -128,14 +123,15 @@ impl Exporter {
                 continue;
             }
             if self.client.step_details(&id).await?.inputs() == wanted {
-                return Ok(Found::Step(id));
+                let us = step.technician.map(|t| t.to_string());
+                return Ok(Found::Claimed(Claim { id: id.to_string(), us }));
             }
         }
         Ok(Found::Lost)
     }
 
     /// Gives every artifact of the step its action and advances until it is completed. Ends at once if it already is.
-    pub async fn complete(&self, id: &LimsId) -> Result<(), Failure> {
+    async fn complete(&self, id: &LimsId) -> Result<(), Failure> {
         let configured = self.step_as_configured().await?;
         let onward = configured.transitions.first().map(|t| t.next_step_uri.clone());
         let settle = Settle { poll: Duration::from_millis(500), deadline: self.conf.step_deadline };
@@ -154,16 +150,14 @@ impl Exporter {
         Err(Blame::again(format!("step {id} is not completed after {MAX_ADVANCES} advances")))
     }
 
-    /// Deletes the step: its artifacts are in the queue again. A step that is gone is fine.
-    pub async fn withdraw(&self, id: &LimsId) -> Result<(), Failure> {
-        Ok(self.client.abort_step(id).await?)
-    }
-
-    /// Whether the step is still there and not completed by somebody else.
-    pub async fn is_open(&self, id: &LimsId) -> Result<bool, Failure> {
+    async fn stands(&self, id: &LimsId) -> Result<Standing, Failure> {
         match self.client.step(id).await {
-            Err(e) if e.class() == Class::NotFound => Ok(false),
-            step => Ok(step?.state != State::Completed),
+            Err(e) if e.class() == Class::NotFound => Ok(Standing::Gone),
+            step => Ok(match step?.state {
+                State::Completed => Standing::Completed,
+                state if state.is_review() => Standing::InReview,
+                _ => Standing::Open,
+            }),
         }
     }
 
@@ -173,13 +167,73 @@ impl Exporter {
     }
 }
 
+impl Source for Exporter {
+    fn name(&self) -> &str {
+        "the LIMS"
+    }
+
+    fn preflight(&self) -> Ask<'_, Vec<String>> {
+        async move { self.step_as_configured().await.map(|_| Vec::new()) }.boxed_local()
+    }
+
+    fn look<'a>(&'a self, with: Looking<'a>) -> Ask<'a, Look> {
+        look(self, with).boxed_local()
+    }
+
+    fn claim<'a>(&'a self, order: &'a Order) -> Ask<'a, Claim> {
+        async move {
+            let step = self.open(&lims_ids(&order.artifacts)?).await?;
+            Ok(Claim { id: step.id.to_string(), us: step.technician.map(|t| t.to_string()) })
+        }
+        .boxed_local()
+    }
+
+    fn find_claim<'a>(&'a self, order: &'a Order, us: Option<&'a str>) -> Ask<'a, Found> {
+        async move { self.find(&lims_ids(&order.artifacts)?, us).await }.boxed_local()
+    }
+
+    fn standing<'a>(&'a self, claim: &'a str, _: &'a Order) -> Ask<'a, Standing> {
+        async move { self.stands(&lims_id(claim)?).await }.boxed_local()
+    }
+
+    fn end<'a>(&'a self, claim: &'a str, _: &'a Order, ending: &'a Ending) -> Ask<'a, Ended> {
+        async move {
+            let step = lims_id(claim)?;
+            match ending {
+                Ending::Delivered => self.complete(&step).await.map(|()| Ended::Completed),
+                Ending::Undelivered(_) => {
+                    if self.stands(&step).await? == Standing::Open {
+                        self.client.abort_step(&step).await?;
+                    }
+                    let how = "nothing was delivered; the step is deleted and the samples are in the queue again";
+                    Ok(Ended::Withdrawn(how.into()))
+                }
+                Ending::Partly(_) => {
+                    let how = "delivered in part; the step stays open until the rest is delivered or a person decides";
+                    Ok(Ended::Review(how.into()))
+                }
+            }
+        }
+        .boxed_local()
+    }
+
+    fn refuse<'a>(&'a self, artifact: &'a str, _: &'a Fault, _: bool) -> Ask<'a, String> {
+        async move { Err(Failure::Outage(format!("{artifact} stays in the queue: nothing routes it yet"))) }
+            .boxed_local()
+    }
+}
+
+fn lims_id(text: &str) -> Result<LimsId, Failure> {
+    LimsId::new(text)
+        .map_err(|e| Failure::Fatal(format!("the journal holds something that is no LIMS id: {e}")))
+}
+
 /// What concerns the whole queue is nobody's own fault.
 fn everybody(error: Error) -> Failure {
     Failure::Outage(chain(&error))
 }
 
 /// Ids from the journal, as the client wants them.
-pub fn lims_ids(texts: &[String]) -> Result<Vec<LimsId>, Failure> {
-    let ids: Result<Vec<LimsId>, _> = texts.iter().map(|text| LimsId::new(text)).collect();
-    ids.map_err(|e| Failure::Fatal(format!("the journal holds something that is no LIMS id: {e}")))
+fn lims_ids(texts: &[String]) -> Result<Vec<LimsId>, Failure> {
+    texts.iter().map(|text| lims_id(text)).collect()
 }

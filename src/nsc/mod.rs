@@ -8,6 +8,7 @@ pub mod packager;
 pub mod poller;
 mod reading;
 mod send;
+pub mod source;
 mod tree;
 pub mod uploader;
 

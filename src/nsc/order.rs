@@ -194,7 +194,9 @@ pub fn draft_sample(
         more: serde_json::Map::new(),
     };
     let id = PackageId::first(kind("samples"), name);
-    Ok(Draft { id, priority, after: Vec::new(), content: Content::Sample { doc: Box::new(doc), files } })
+    let artifact = Some(queued.artifact.clone());
+    let content = Content::Sample { doc: Box::new(doc), files };
+    Ok(Draft { id, priority, artifact, after: Vec::new(), content })
 }
 
 /// The bases of a reagent label such as `BC04 (TTCGGATT-CCTATCGT)`; the label itself where it shows none.
@@ -277,6 +279,7 @@ pub fn single(queued: &Queued, draft: Draft) -> Order {
         id: OrderId(queued.artifact.clone()),
         artifacts: vec![queued.artifact.clone()],
         packages: vec![draft],
+        note: None,
     }
 }
 
@@ -319,8 +322,9 @@ pub fn trio(conf: &LimsConf, members: Trio<'_>) -> Result<Order, NotYet> {
             draft
         })
         .collect();
-    packages.push(Draft { id, priority, after, content: Content::Analysis { doc: Box::new(doc) } });
-    Ok(Order { id: OrderId(artifacts[0].clone()), artifacts, packages })
+    let content = Content::Analysis { doc: Box::new(doc) };
+    packages.push(Draft { id, priority, artifact: None, after, content });
+    Ok(Order { id: OrderId(artifacts[0].clone()), artifacts, packages, note: None })
 }
 
 /// Which member of which family, if the LIMS calls it a trio.

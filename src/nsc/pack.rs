@@ -183,7 +183,13 @@ mod tests {
             "flowcell_id": "F", "flowcell": "A", "lane": 1, "capturekit": "wgs", "taqman": null, "stats": {}, "reads": []});
         let doc = Box::new(serde_json::from_value(doc).unwrap());
         let files = vec![Fastq { from, to: "HG1_S1_R1_001.fastq.gz".parse().unwrap(), md5: None, size: 5 }];
-        Draft { id, priority: Priority::Urgent, after: vec![], content: Content::Sample { doc, files } }
+        Draft {
+            id,
+            priority: Priority::Urgent,
+            artifact: None,
+            after: vec![],
+            content: Content::Sample { doc, files },
+        }
     }
 
     #[test]
@@ -281,6 +287,7 @@ mod tests {
         let draft = Draft {
             id: "analyses/a-TRIO/r1".parse().unwrap(),
             priority: Priority::Normal,
+            artifact: None,
             after: vec![],
             content: Content::Analysis { doc: Box::new(doc) },
         };

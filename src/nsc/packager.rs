@@ -4,17 +4,17 @@
 //! all packages of the order were committed, so the LIMS never calls exported what did not get through. An order of which
 //! nothing was delivered has its step deleted (its samples are queued again); one that was delivered in part stays open for
 //! a person. Fails a package whose delivery is missing or changed; a LIMS that does not answer is an outage.
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use jiff::Timestamp;
 
-use super::exporter::{Exporter, Found, lims_ids};
 use super::pack;
+use super::source::{Claim, Ended, Ending, Fault, Found, Source};
 use super::tree::Tree;
 use crate::blame::{Blame, Failure, put_on_record, weight};
-use crate::clarity::LimsId;
 use crate::clock;
 use crate::conf::WorkConf;
 use crate::disk::{Disk, Disks};
@@ -89,6 +89,29 @@ fn outcome(fold: &Fold, row: &OrderRow) -> Outcome {
     }
 }
 
+/// How an order that has come to its end is to end at its source.
+fn ending(fold: &Fold, row: &OrderRow, outcome: Outcome) -> Option<Ending> {
+    let stopped = |draft: &Draft| {
+        let package = fold.package(&draft.id)?;
+        let state = matches!(package.state, State::Quarantined | State::Held).then_some(package.state)?;
+        let reason = package.facts.reason.unwrap_or(Reason::TooManyFailures);
+        let detail = package.facts.detail.clone().unwrap_or_else(|| state.to_string());
+        Some(Fault { reason, detail: format!("{}: {detail}", draft.id) })
+    };
+    let drafts = &row.order.packages;
+    match outcome {
+        Outcome::Underway => None,
+        Outcome::AllDelivered => Some(Ending::Delivered),
+        Outcome::NothingDelivered => drafts.iter().find_map(stopped).map(Ending::Undelivered),
+        Outcome::PartlyDelivered => {
+            let failed = drafts.iter().filter_map(|d| Some((d, stopped(d)?)));
+            let of = |d: &Draft| d.artifact.clone().map_or_else(|| row.order.artifacts.clone(), |a| vec![a]);
+            let each = failed.flat_map(|(d, fault)| of(d).into_iter().map(move |a| (a, fault.clone())));
+            Some(Ending::Partly(each.rev().collect()))
+        }
+    }
+}
+
 /// What is to be done about an order now.
 fn next(fold: &Fold, row: &OrderRow, now: Timestamp) -> Option<Unit> {
     let id = &row.order.id;
@@ -124,8 +147,8 @@ fn may_leave(fold: &Fold, id: &PackageId) -> bool {
 pub struct Packing {
     /// The truth.
     pub journal: Journal,
-    /// The LIMS.
-    pub exporter: Exporter,
+    /// Where orders come from.
+    pub source: Arc<dyn Source>,
     /// The transfer tree.
     pub tree: Tree,
     /// Who works on what.
@@ -258,36 +281,27 @@ impl Packing {
         &self,
         order: &OrderId,
         phase: Phase,
-        step: Option<&LimsId>,
+        step: Option<String>,
         detail: Option<String>,
     ) -> Result<(), Failure> {
-        let event = Event::Claim {
-            order: order.clone(),
-            phase,
-            step: step.map(ToString::to_string),
-            technician: None,
-            detail,
-        };
+        let event = Event::Claim { order: order.clone(), phase, step, technician: None, detail };
         Ok(self.journal.record(event).await?)
     }
 
     /// Opens the step, or finds out that it is open; then every package of the order is `Claimed`.
     async fn claim(&self, id: &OrderId) -> Result<(), Failure> {
         let Some(row) = self.order(id) else { return Ok(()) };
-        let artifacts = lims_ids(&row.order.artifacts)?;
-        let (us, mut technician) = (self.journal.view().technician.clone(), None);
-        let found = match row.phase {
-            Phase::Ordered => Found::Queued,
-            Phase::Intent => self.exporter.find_claim(&artifacts, us.as_deref()).await?,
-            _ => Found::Step(lims_ids(&row.step.into_iter().collect::<Vec<_>>())?.remove(0)),
+        let us = self.journal.view().technician.clone();
+        let found = match (row.phase, row.step.clone()) {
+            (Phase::Ordered, _) => Found::Queued,
+            (_, Some(id)) => Found::Claimed(Claim { id, us: None }),
+            (_, None) => self.source.find_claim(&row.order, us.as_deref()).await?,
         };
-        let step = match found {
-            Found::Step(step) => step,
+        let claim = match found {
+            Found::Claimed(claim) => claim,
             Found::Queued => {
                 self.say(id, Phase::Intent, None, None).await?;
-                let step = self.exporter.claim(&artifacts).await?;
-                technician = step.technician.map(|t| t.to_string());
-                step.id
+                self.source.claim(&row.order).await?
             }
             Found::Lost => {
                 let why = "its samples are neither in the queue nor in a step of ours";
@@ -295,7 +309,7 @@ impl Packing {
             }
         };
         if row.phase != Phase::Opened {
-            let (order, step) = (id.clone(), Some(step.to_string()));
+            let (order, step, technician) = (id.clone(), Some(claim.id), claim.us);
             let event = Event::Claim { order, phase: Phase::Opened, step, technician, detail: None };
             self.journal.record(event).await?;
         }
@@ -335,24 +349,20 @@ impl Packing {
             return Ok(());
         };
         let us = self.journal.view().technician.clone();
-        let step = match (&row.step, row.phase) {
-            (Some(step), _) => lims_ids(std::slice::from_ref(step))?.remove(0),
+        let claim = match (row.step.clone(), row.phase) {
+            (Some(claim), _) => claim,
             // Stopped between the intent and the answer: the step may or may not exist.
-            (None, Phase::Intent) => {
-                match self.exporter.find_claim(&lims_ids(&row.order.artifacts)?, us.as_deref()).await? {
-                    Found::Step(step) => step,
-                    Found::Queued => {
-                        return self
-                            .say(id, Phase::Withdrawn, None, Some("the step was never opened".into()))
-                            .await;
-                    }
-                    Found::Lost => {
-                        return self
-                            .say(id, Phase::Review, None, Some("its step cannot be found".into()))
-                            .await;
-                    }
+            (None, Phase::Intent) => match self.source.find_claim(&row.order, us.as_deref()).await? {
+                Found::Claimed(claim) => claim.id,
+                Found::Queued => {
+                    let why = "the step was never opened".into();
+                    return self.say(id, Phase::Withdrawn, None, Some(why)).await;
                 }
-            }
+                Found::Lost => {
+                    let why = "its step cannot be found".into();
+                    return self.say(id, Phase::Review, None, Some(why)).await;
+                }
+            },
             (None, _) => {
                 return self.say(id, Phase::Review, None, Some("the order has no step".into())).await;
             }
@@ -360,27 +370,17 @@ impl Packing {
         if matches!(outcome, Outcome::NothingDelivered | Outcome::PartlyDelivered) {
             self.stop_blocked(&row).await?;
         }
-        match outcome {
-            Outcome::Underway => Ok(()),
-            Outcome::AllDelivered => {
-                self.exporter.complete(&step).await?;
-                self.say(id, Phase::Completed, Some(&step), None).await
+        let Some(ending) = ending(&self.journal.view(), &row, outcome) else { return Ok(()) };
+        let (phase, detail) = match self.source.end(&claim, &row.order, &ending).await? {
+            Ended::Completed => (Phase::Completed, None),
+            Ended::Withdrawn(how) => (Phase::Withdrawn, Some(how)),
+            Ended::Failed(how) => (Phase::Failed, Some(how)),
+            Ended::Review(how) => {
+                tracing::error!(order = %id, claim, how, "a person has to decide about it in the LIMS");
+                (Phase::Review, Some(how))
             }
-            Outcome::NothingDelivered => {
-                if self.exporter.is_open(&step).await? {
-                    self.exporter.withdraw(&step).await?;
-                }
-                let detail =
-                    "nothing was delivered; the step is deleted and the samples are in the queue again";
-                self.say(id, Phase::Withdrawn, Some(&step), Some(detail.into())).await
-            }
-            Outcome::PartlyDelivered => {
-                tracing::error!(order = %id, %step, "delivered in part: the LIMS step stays open until a person has decided about the rest");
-                let detail =
-                    "delivered in part; the step stays open until the rest is delivered or a person decides";
-                self.say(id, Phase::Review, Some(&step), Some(detail.into())).await
-            }
-        }
+        };
+        self.say(id, phase, Some(claim), detail).await
     }
 
     /// What waits for a package that was stopped comes to its end too: nothing may be under way for ever.

@@ -2,20 +2,19 @@
 //!
 //! Wakes by timer only. A sample whose files, checksums or family are not there yet stays queued, and it is said once for
 //! what it waits. A LIMS that does not answer, or answers nonsense, is an outage.
-use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 
-use super::exporter::Exporter;
 use super::order;
-use super::reading::look;
+use super::source::{Looking, Ready, Source};
 use crate::blame::{Blame, Failure};
 use crate::disk::{Disk, Disks};
-use crate::journal::{Journal, Phase};
+use crate::journal::Journal;
 use crate::notices::Notices;
-use crate::package::{Order, PackageId, Window};
+use crate::package::{Order, Window};
 use crate::supervisor::meter::Meter;
 use crate::supervisor::station::Work;
 use crate::supervisor::timer::Timer;
@@ -35,7 +34,7 @@ impl std::fmt::Display for Round {
 
 /// What the poller knows between two looks.
 pub struct Poller {
-    exporter: Exporter,
+    source: Arc<dyn Source>,
     disks: Disks,
     delivery: Disk,
     journal: Journal,
@@ -47,14 +46,14 @@ pub struct Poller {
 impl Poller {
     /// A fresh one, for every incarnation. `delivery`: the disk of what is delivered.
     pub fn new(
-        exporter: Exporter,
+        source: Arc<dyn Source>,
         journal: Journal,
         waiting: Notices,
         (disks, delivery): (Disks, Disk),
         window: Window,
         interval: Duration,
     ) -> Self {
-        Self { exporter, disks, delivery, journal, waiting, window, timer: Timer::new(interval) }
+        Self { source, disks, delivery, journal, waiting, window, timer: Timer::new(interval) }
     }
 }
 
@@ -67,19 +66,19 @@ impl Work for Poller {
     }
 
     fn perform(&self, _: Round, meter: Meter) -> LocalBoxFuture<'static, Result<(), Failure>> {
-        let (exporter, journal) = (self.exporter.clone(), self.journal.clone());
+        let (source, journal) = (self.source.clone(), self.journal.clone());
         let (waiting, window) = (self.waiting.clone(), self.window);
         let (disks, delivery) = (self.disks.clone(), self.delivery.clone());
         let look = async move {
             let hold = disks.hold(&Round.to_string()).await?;
-            let (artifacts, packages) = known(&journal);
-            let look = look(&exporter, &artifacts, &packages, &meter, (&hold, &delivery)).await?;
+            let with = Looking { journal: &journal, meter: &meter, hold: &hold, disk: &delivery };
+            let look = source.look(with).await?;
             let mut refused = look.waiting;
             let group = |order: Order| {
                 let priority = order.packages.iter().map(|d| d.priority).max().unwrap_or_default();
                 (priority, order.packages.len(), order)
             };
-            let groups = look.orders.into_iter().map(group).collect();
+            let groups = look.orders.into_iter().map(|ready: Ready| group(ready.order)).collect();
             let (inside, outside) = window.let_in(journal.view().under_way(), groups);
             let limit = window.limit;
             let why = format!(
@@ -110,15 +109,4 @@ impl Work for Poller {
     fn blame(&self, _: Round, _: Blame) -> LocalBoxFuture<'static, Result<(), String>> {
         futures_util::future::ready(Ok(())).boxed_local() // logged by the station; the next look comes by timer
     }
-}
-
-/// Artifacts that were ordered, with the package and the order's phase, and all packages: nothing is ordered twice.
-fn known(journal: &Journal) -> (BTreeMap<String, (String, Phase)>, BTreeSet<PackageId>) {
-    let view = journal.view();
-    let mut artifacts = BTreeMap::new();
-    for row in view.orders() {
-        let name = row.order.packages.first().map_or_else(String::new, |d| d.id.to_string());
-        artifacts.extend(row.order.artifacts.iter().map(|a| (a.clone(), (name.clone(), row.phase))));
-    }
-    (artifacts, view.packages().map(|row| row.id.clone()).collect())
 }

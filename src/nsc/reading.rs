@@ -8,31 +8,20 @@ use std::path::{Path, PathBuf};
 
 use super::exporter::Exporter;
 use super::order::{self, Delivery, LaneOutput, NotYet, Queued};
+use super::source::{Look, Looking, Ready};
 use crate::blame::Failure;
 use crate::clarity::{Artifact, LimsId, Process, Project, Sample};
 use crate::disk::{Disk, Hold, OnDisk};
 use crate::fs::FsError;
-use crate::journal::Phase;
+use crate::journal::{Journal, Phase};
 use crate::package::{Draft, Order, PackageId};
 use crate::supervisor::meter::Meter;
 
-/// What a look at the queue found.
-#[derive(Debug, Default)]
-pub struct Look {
-    /// Orders that are complete.
-    pub orders: Vec<Order>,
-    /// Who waits, and for what.
-    pub waiting: BTreeMap<String, String>,
-}
-
 /// Reads everything that is queued and new, and sorts it into orders and those that wait.
-pub async fn look(
-    exporter: &Exporter,
-    known: &BTreeMap<String, (String, Phase)>,
-    taken: &BTreeSet<PackageId>,
-    meter: &Meter,
-    (hold, disk): (&Hold, &Disk),
-) -> Result<Look, Failure> {
+pub async fn look(exporter: &Exporter, with: Looking<'_>) -> Result<Look, Failure> {
+    let Looking { journal, meter, hold, disk } = with;
+    let (known, taken) = known(journal);
+    let (known, taken) = (&known, &taken);
     let mut look = Look::default();
     let queue = exporter.queue().await?;
     let (old, ids): (Vec<LimsId>, Vec<LimsId>) =
@@ -71,20 +60,35 @@ pub async fn look(
             Err(why) => drop(look.waiting.insert(title(&one.sample, &one.artifact), why)),
             Ok(Some((number, relation))) => families.entry(number).or_default().push((relation, one)),
             Ok(None) => match own_fault(reading.draft(one).await).map(|d| d.and_then(|d| free(d, taken)))? {
-                Ok(draft) => look.orders.push(order::single(one, draft)),
+                Ok(draft) => look.orders.push(ready(order::single(one, draft))),
                 Err(why) => drop(look.waiting.insert(title(&one.sample, &one.artifact), why)),
             },
         }
     }
     for (number, members) in families {
         match reading.trio(&number, &members, taken).await? {
-            Ok(order) => look.orders.push(order),
+            Ok(order) => look.orders.push(ready(order)),
             Err(why) => members.iter().for_each(|(_, one)| {
                 drop(look.waiting.insert(title(&one.sample, &one.artifact), why.clone()))
             }),
         }
     }
     Ok(look)
+}
+
+fn ready(order: Order) -> Ready {
+    Ready { order, claim: None }
+}
+
+/// Artifacts that were ordered, with the package and the order's phase, and all packages: nothing is ordered twice.
+fn known(journal: &Journal) -> (BTreeMap<String, (String, Phase)>, BTreeSet<PackageId>) {
+    let view = journal.view();
+    let mut artifacts = BTreeMap::new();
+    for row in view.orders() {
+        let name = row.order.packages.first().map_or_else(String::new, |d| d.id.to_string());
+        artifacts.extend(row.order.artifacts.iter().map(|a| (a.clone(), (name.clone(), row.phase))));
+    }
+    (artifacts, view.packages().map(|row| row.id.clone()).collect())
 }
 
 /// Names are not unique in a LIMS; the artifact is.

@@ -27,8 +27,11 @@ pub struct Order {
     pub id: OrderId,
     /// LIMS ids of the queued artifacts, each once.
     pub artifacts: Vec<String>,
-    /// The packages to make.
+    /// The packages to make. None: everything that the artifacts stand for was delivered before.
     pub packages: Vec<Draft>,
+    /// Why, if its samples were exported before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// A package to be made.
@@ -38,6 +41,9 @@ pub struct Draft {
     pub id: PackageId,
     /// How soon.
     pub priority: Priority,
+    /// The queued artifact that is exported by it; none: it concerns all of the order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<String>,
     /// It leaves only when these have left.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<PackageId>,

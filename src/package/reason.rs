@@ -50,6 +50,14 @@ reasons! {
     MemberStopped = "member-stopped", "see to the package named in the detail first; this one was never built";
     /// The LIMS says something that cannot be true.
     LimsContradiction = "lims-contradiction", "compare the sample, its demultiplexing output and its reagent label in the LIMS before anything else";
+    /// The LIMS holds a value that nothing can be made of.
+    LimsInvalid = "lims-invalid", "correct the field named in the detail in the LIMS; the sample is read again at every look";
+    /// A sample was taken back in the LIMS while it was on its way.
+    Withdrawn = "withdrawn", "nothing, if that was meant; else put the sample back into the queue";
+    /// A FASTQ file is not what its name says: broken gzip, cut off, or no FASTQ inside.
+    BadReads = "bad-reads", "have the file named in the detail delivered again, then have the package taken up again";
+    /// R1 and R2 do not belong together.
+    PairMismatch = "pair-mismatch", "have both files of the pair named in the detail delivered again, then have the package taken up again";
     /// The LIMS step of the package is gone or was closed by somebody else.
     LimsStepLost = "lims-step-lost", "find the step of the sample in the LIMS; put the sample back in the queue or complete it there";
     /// `COMMIT` unreadable, misplaced or impossible.

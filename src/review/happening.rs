@@ -199,7 +199,10 @@ impl<'a> From<&'a Event> for Happening<'a> {
                 failures: *failures,
                 error: error.as_str().into(),
             },
-            Event::Committing { .. } | Event::Placed { .. } => Self::Else,
+            Event::Committing { .. }
+            | Event::Placed { .. }
+            | Event::Doubted { .. }
+            | Event::Refused { .. } => Self::Else,
             Event::Incident(incident) => Self::Incident(Box::new(incident.clone())),
             Event::Restarted { actor, down_ms, .. } => {
                 Self::Restarted { actor: actor.as_str().into(), down_ms: *down_ms }

@@ -167,7 +167,7 @@ fn happening<'a>(event: &[u8], text: &'a str) -> Result<LogLine<'a>, String> {
         b"ordered" => read(text, |f: Ordered<'a>| H::Found {
             packages: list(f.packages).into_iter().map(Text::from).collect(),
         }),
-        b"committing" | b"placed" => plain(text),
+        b"committing" | b"placed" | b"doubted" | b"refused" => plain(text),
         b"failed" => read(text, |f: Failed<'a>| H::Failed {
             package: f.package,
             by: f.by,

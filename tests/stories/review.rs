@@ -229,9 +229,18 @@ async fn every_event_of_the_journal_is_understood_from_the_log() {
                 id: order.clone(),
                 artifacts: vec!["A".into()],
                 packages: vec![],
+                note: None,
             }),
         },
         claim(Phase::Intent, None),
+        Event::Doubted {
+            artifact: "A".into(),
+            who: odd.clone(),
+            reason: Reason::LimsContradiction,
+            detail: odd.clone(),
+            times: 2,
+        },
+        Event::Refused { artifact: "A".into(), done: false, detail: odd.clone() },
         claim(Phase::Review, Some("24-7")),
         Event::OrderFailed { order: order.clone(), failures: 2, error: odd.clone(), retry_at: at },
         Event::Failed {

@@ -195,9 +195,13 @@ async fn a_receiver_stopped_at(point: &str, shows: State) {
     world.start(Role::Nsc, &[]);
     let points = format!("owner-lock=return;{point}=2*off->sleep(6000)");
     let a = Host::start(&world, Role::Tsd, "p22-hpc-02", &[], ("FAILPOINTS", points.as_str()));
-    let caught = |w: &World| count(w, Role::Tsd, shows) > 0 && count(w, Role::Tsd, State::Ready) == 2;
+    // Nothing moves any more while some are verified: those that hold the disk's threads sleep at the point.
+    let caught = |w: &World| {
+        let last = w.events(Role::Tsd).last().map(|line| line.at);
+        let quiet = last.is_some_and(|at| tsd_import::clock::now() > at + Duration::from_millis(1500));
+        count(w, Role::Tsd, shows) > 0 && quiet
+    };
     world.until("it is caught in the act", caught).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
     a.signal(Signal::STOP);
     tokio::time::sleep(Duration::from_secs(5)).await; // past its lease
     let mut b = Host::start(&world, Role::Tsd, "p22-hpc-03", &["--take-over"], APART);

@@ -15,6 +15,7 @@ mod event;
 mod file;
 mod fold;
 mod owner;
+mod points;
 mod told;
 
 use std::collections::{HashMap, HashSet};
@@ -30,6 +31,7 @@ use file::Appender;
 pub use file::{FILE, JournalError, ReadReport, read};
 pub use fold::{Fold, OrderRow, Row, SentChain, Silence};
 pub use owner::{Holder, Owner, OwnerError};
+pub use points::point;
 
 use crate::clock;
 use crate::lease::Lease;
@@ -183,7 +185,13 @@ fn write_on(mut appender: Appender, lease: &Lease, inbox: &Receiver<Command>, fo
         // Asked before, so that nothing is written without a permit; and after, because what was written while the process
         // was suspended may have gone into a file that is not the journal any more.
         let done = lease.check().map_err(JournalError::from);
-        let done = done.and_then(|()| appender.append(events));
+        let done = done.and_then(|()| {
+            points::may_die("journal-writing", &events);
+            let dying = if fail::has_failpoints() { events.clone() } else { Vec::new() };
+            let lines = appender.append(events)?;
+            points::may_die("journal-written", &dying);
+            Ok(lines)
+        });
         let done = done.and_then(|lines| Ok(lease.check().map(|()| lines)?)).map_err(Arc::new);
         if let Ok(lines) = &done {
             let mut fold = fold.write().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -48,7 +48,7 @@ impl FsError {
 
 /// Full, over quota, read-only, broken, vanished, or cut off from its server: the place is sick, not the package.
 pub fn is_outage(error: &io::Error) -> bool {
-    const SICK: [Errno; 12] = [
+    const SICK: [Errno; 19] = [
         Errno::NOSPC,
         Errno::DQUOT,
         Errno::IO,
@@ -61,6 +61,13 @@ pub fn is_outage(error: &io::Error) -> bool {
         Errno::CONNABORTED, // FUSE, for calls that were out when its server died
         Errno::CONNRESET,
         Errno::SHUTDOWN, // Lustre, after an eviction
+        Errno::REMOTEIO,
+        Errno::KEYEXPIRED, // a Kerberos ticket of NFS
+        Errno::NODEV,
+        Errno::NXIO,
+        Errno::MFILE, // ours or the system's limits: no package is at fault
+        Errno::NFILE,
+        Errno::NOMEM,
     ];
     // Libraries wrap the system's error in one of their own that has no code (tempfile adds the path).
     let mut inner: Option<&(dyn std::error::Error + 'static)> = error.get_ref().map(|e| e as _);

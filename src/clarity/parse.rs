@@ -2,18 +2,24 @@
 //!
 //! Refused, each with the byte it was found at: text that is not UTF-8 (Clarity is known to send some), another declared
 //! encoding, a document type, entities other than the five of XML, unknown prefixes, a body cut off, a second root,
-//! nesting deeper than any of Clarity's documents. The size of the bytes is the caller's to bound.
+//! nesting deeper than any of Clarity's documents, more elements than fit into a sane amount of memory. The size of the
+//! bytes is the caller's to bound.
 use super::fault::Fault;
 use super::tree::{Element, Node};
+use quick_xml::events::attributes::Attribute;
 use quick_xml::events::{BytesRef, BytesStart, Event};
-use quick_xml::name::{Namespace, ResolveResult};
+use quick_xml::name::{Namespace, QName, ResolveResult};
 use quick_xml::reader::NsReader;
 use quick_xml::{Error as XmlError, XmlVersion};
+use std::borrow::Cow;
 
 /// Clarity's own documents nest to about 8; a pool of pools adds 3 for each pooling.
 const MAX_DEPTH: usize = 64;
 /// Recorded bodies declare up to 35 prefixes on their root; everything else has a handful.
 const MAX_ATTRIBUTES: usize = 128;
+/// Elements and attributes of one document. A batch of 500 pools has some tens of thousands. Bytes alone do not bound the
+/// memory: `<a/>` takes 4 of them and forty times as much in the tree.
+const MAX_PARTS: usize = 1_000_000;
 
 impl Element {
     /// Reads a whole document. `Err` names the byte at which it stopped making sense.
@@ -28,7 +34,7 @@ impl Element {
             let event = match reader.read_resolved_event() {
                 Ok((resolved, event)) => {
                     let namespace = match resolved {
-                        ResolveResult::Bound(Namespace(namespace)) => Some(namespace.to_owned()),
+                        ResolveResult::Bound(namespace) => Some(unescaped(namespace, at)?),
                         ResolveResult::Unbound => None,
                         ResolveResult::Unknown(prefix) => {
                             return Err(Fault::at(at, format!("the prefix {prefix:?} was never declared")));
@@ -72,6 +78,7 @@ fn describe(error: &XmlError) -> String {
 #[derive(Default)]
 struct Builder {
     open: Vec<Element>,
+    parts: usize,
     root: Option<Element>,
 }
 
@@ -82,6 +89,10 @@ impl Builder {
         }
         if self.open.len() == MAX_DEPTH {
             return Err(Fault::at(at, format!("elements are nested deeper than {MAX_DEPTH}")));
+        }
+        self.parts += 1 + element.attributes.len();
+        if self.parts > MAX_PARTS {
+            return Err(Fault::at(at, format!("there are more than {MAX_PARTS} elements and attributes")));
         }
         self.open.push(element);
         Ok(())
@@ -116,6 +127,13 @@ impl Builder {
         }
         self.root.ok_or_else(|| Fault::at(at, "there is no XML document"))
     }
+}
+
+/// A namespace is resolved as it stands in the bytes; what it *is* is the attribute's value, with its references read.
+fn unescaped(Namespace(raw): Namespace<'_>, at: u64) -> Result<String, Fault> {
+    let declared = Attribute { key: QName("xmlns"), value: Cow::Borrowed(raw) };
+    let value = declared.normalized_value(XmlVersion::Implicit1_0);
+    value.map(Cow::into_owned).map_err(|e| Fault::at(at, format!("in the declaration of a namespace: {e}")))
 }
 
 fn element(start: &BytesStart<'_>, namespace: Option<String>, at: u64) -> Result<Element, Fault> {
@@ -192,6 +210,16 @@ mod tests {
     }
 
     #[test]
+    fn a_namespace_is_what_its_declaration_means() {
+        let body = b"<a:x xmlns:a='urn&#58;a&amp;b'><a:y/></a:x>";
+        let tree = Element::parse(body).unwrap();
+        assert_eq!(tree.namespace(), Some("urn:a&b"));
+        assert_eq!(tree.all_in("urn:a&b", "y").count(), 1);
+        assert_eq!(Element::parse(&tree.to_bytes()).unwrap(), tree);
+        assert!(fault(b"<x xmlns='&b;'/>").starts_with("at byte 0: in the declaration of a namespace: "));
+    }
+
+    #[test]
     fn documents_that_are_not_whole_are_refused() {
         assert_eq!(fault(b"<a><b>x</b>"), "at byte 11: the body ends inside <a>: it was cut off");
         assert_eq!(fault(b""), "at byte 0: there is no XML document");
@@ -218,6 +246,13 @@ mod tests {
         let wide = |n: usize| format!("<a{}/>", (0..n).map(|i| format!(" k{i}='v'")).collect::<String>());
         assert!(Element::parse(wide(MAX_ATTRIBUTES).as_bytes()).is_ok());
         assert_eq!(fault(wide(MAX_ATTRIBUTES + 1).as_bytes()), "at byte 0: <a> has more than 128 attributes");
+    }
+
+    #[test]
+    fn the_parts_of_a_document_are_bounded() {
+        let wide = |n: usize| format!("<a>{}</a>", "<b k=''/>".repeat(n));
+        assert!(Element::parse(wide(MAX_PARTS / 2 - 1).as_bytes()).is_ok());
+        assert!(fault(wide(MAX_PARTS / 2).as_bytes()).contains("more than 1000000 elements and attributes"));
     }
 
     proptest::proptest! {

@@ -17,7 +17,8 @@ pub(super) const PROGRAM_IN_THE_WAY: &str =
 impl World {
     pub(super) fn advance(&mut self, id: &str, body: &Received, uris: &Uris) -> Outcome {
         let run = self.step_run(id)?;
-        if !body.is("stp:step") || body.attr("limsid").is_some_and(|given| given != id) {
+        let other_uri = body.attr("uri").is_some_and(|uri| uris.id("steps", uri).as_deref() != Some(id));
+        if !body.is("stp:step") || body.attr("limsid").is_some_and(|given| given != id) || other_uri {
             return Err(Refusal::bad(format!("The request is not step {id} (stp:step)")));
         }
         let state = run.state;
@@ -57,7 +58,12 @@ impl World {
             Some(field) => {
                 Err(Refusal::bad(format!("Required field {:?} of step {id} is not set", field.name)))
             }
-            None => Ok(()),
+            None => match self.kit_without_lot(id) {
+                Some(kit) => {
+                    Err(Refusal::bad(format!("Step {id} has no lot of the required reagent kit {kit:?}")))
+                }
+                None => Ok(()),
+            },
         }
     }
 
@@ -129,6 +135,7 @@ impl World {
         let mut inputs: Vec<(String, NextAction)> = Vec::new();
         if let Some(process) = self.processes.get_mut(id) {
             process.date_run = Some(today);
+            process.modified = now;
             let named = |input: &String| actions.get(input).cloned().unwrap_or_default();
             inputs.extend(process.maps.iter().map(|map| (map.input.clone(), named(&map.input))));
         }

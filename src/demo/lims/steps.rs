@@ -76,6 +76,9 @@ impl World {
             return Err(Refusal::bad(format!("Artifact {absent} is not queued for step {}", step.name)));
         }
         let id = self.id("24");
+        for input in inputs {
+            self.made.entry(input.clone()).or_default().push(id.clone());
+        }
         let mut maps = Vec::new();
         let mut actions = std::collections::BTreeMap::new();
         for input in inputs {
@@ -94,6 +97,7 @@ impl World {
             technician: who,
             maps,
             udfs: Vec::new(),
+            modified: self.now(),
         };
         let _ = self.processes.insert(id.clone(), process);
         let reads = self.settings.started_reads;
@@ -107,6 +111,7 @@ impl World {
             escalation: None,
             program: None,
             programs_done: Vec::new(),
+            lots: Vec::new(),
         };
         let _ = self.steps.insert(id.clone(), run);
         Ok(id)
@@ -195,6 +200,7 @@ impl World {
             .child(Element::leaf("date-started", clock_text(run.started)))
             .maybe(run.completed.map(|at| Element::leaf("date-completed", clock_text(at))))
             .child(part("actions", "actions"))
+            .maybe((!self.settings.required_kits.is_empty()).then(|| part("reagent-lots", "reagentlots")))
             .maybe((!self.settings.programs.is_empty()).then(|| part("program-status", "programstatus")))
             .child(part("details", "details"))
             .child(Element::new("available-programs"))

@@ -1,0 +1,309 @@
+//! A site with a sending daemon that looks often, and a trap in its LIMS that kills it at a chosen request.
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tsd_import::conf::Role;
+use tsd_import::demo::lims::{StepState, StepView, When};
+use tsd_import::demo::site::{Order, PROJECT, Reads, SiteOptions};
+use tsd_import::journal::{Event, Phase};
+use tsd_import::package::{Priority, State};
+
+use crate::world::{World, tail};
+
+/// Everything soon, so that a run takes about a second.
+const SOON: [(&str, &str); 10] = [
+    ("TSD_IMPORT__LIMS__INTERVAL", "150 ms"),
+    ("TSD_IMPORT__LIMS__ATTEMPTS", "2"),
+    ("TSD_IMPORT__LIMS__DEADLINE", "2 s"),
+    ("TSD_IMPORT__LIMS__STEP_DEADLINE", "5 s"),
+    ("TSD_IMPORT__ORDERS__CHECK_EVERY", "500 ms"),
+    ("TSD_IMPORT__WORK__RHYTHM", "50 ms"),
+    ("TSD_IMPORT__WORK__RETRY_FIRST", "150 ms"),
+    ("TSD_IMPORT__WORK__OUTAGE_FIRST", "100 ms"),
+    ("TSD_IMPORT__WORK__OUTAGE_MAX", "400 ms"),
+    ("TSD_IMPORT__TRANSFER__SCAN", "300 ms"),
+];
+/// Longest time that one export may take, whatever happened to it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A request without what differs from export to export: `POST steps/*/advance`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shape(pub String);
+
+impl Shape {
+    pub fn of(method: &str, target: &str) -> Self {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let path = path.strip_prefix("/api/v2/").unwrap_or(path);
+        let word =
+            |s: &str| if s.bytes().any(|b| b.is_ascii_digit()) { "*".to_owned() } else { s.to_owned() };
+        let path: Vec<String> = path.split('/').map(word).collect();
+        let mut names: Vec<&str> =
+            query.split('&').filter_map(|pair| pair.split('=').next()).filter(|n| !n.is_empty()).collect();
+        names.dedup();
+        let query = if names.is_empty() { String::new() } else { format!("?{}", names.join("&")) };
+        Self(format!("{method} {}{query}", path.join("/")))
+    }
+
+    /// Whether it changes something in the LIMS.
+    pub fn changes(&self) -> bool {
+        !self.0.starts_with("GET") && !self.0.ends_with("batch/retrieve")
+    }
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Kills the daemon at the `left`-th request of a shape.
+struct Trap {
+    shape: Shape,
+    left: u32,
+    pid: Pid,
+}
+
+/// What is exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A sample.
+    Single,
+    /// A family with its analysis.
+    Trio,
+    /// A sample whose reads are not what the delivery says.
+    Damaged,
+}
+
+pub struct Rig {
+    pub world: World,
+    env: Vec<(String, String)>,
+    trap: Arc<Mutex<Option<Trap>>>,
+    made: u32,
+}
+
+impl Rig {
+    pub async fn new(mut options: SiteOptions, env: &[(&str, &str)]) -> Self {
+        options.token_life = Duration::from_secs(3600);
+        let world = World::with(options).await;
+        let trap: Arc<Mutex<Option<Trap>>> = Arc::default();
+        let set = trap.clone();
+        world.site.lims.on_request(move |request, now| {
+            // Only after the work and before the answer: dead before a request's work is the same as dead after the one
+            // before it.
+            let mut set = set.lock().unwrap();
+            let Some(trap) = set.as_mut().filter(|_| now == When::After) else { return };
+            if trap.shape == Shape::of(&request.method, &request.path) {
+                trap.left -= 1;
+                if trap.left == 0 {
+                    kill_process(trap.pid, Signal::KILL).unwrap();
+                    *set = None;
+                }
+            }
+        });
+        let env = SOON.iter().chain(env).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Self { world, env, trap, made: 0 }
+    }
+
+    pub fn start(&mut self, more: &[(&str, &str)]) {
+        let env: Vec<(&str, &str)> =
+            self.env.iter().map(|(k, v)| (k.as_str(), v.as_str())).chain(more.iter().copied()).collect();
+        self.world.start(Role::Nsc, &env);
+    }
+
+    /// Sequences and queues; returns what was queued.
+    pub fn order(&mut self, what: What) -> Vec<String> {
+        let number = self.made;
+        let members = match what {
+            What::Trio => vec![Some("proband"), Some("father"), Some("mother")],
+            _ => vec![None],
+        };
+        let mut queued = Vec::new();
+        for relation in members {
+            self.made += 1;
+            let dna = format!("HG{:08}", 40_000_000 + self.made);
+            let order = Order {
+                dna: dna.clone(),
+                priority: Priority::Normal,
+                family: relation.map(|r| (format!("F{number}"), r)),
+                reads: Reads::Made(3_000),
+            };
+            queued.push(self.world.site.sequence(&order).unwrap().root_artifact);
+            if what == What::Damaged {
+                self.world.site.sums().unwrap();
+                self.world.site.damage(&dna).unwrap();
+            }
+        }
+        if what != What::Damaged {
+            self.world.site.sums().unwrap();
+        }
+        queued.iter().for_each(|artifact| self.world.site.lims.enqueue(artifact).unwrap());
+        queued
+    }
+
+    /// Sets the trap for the daemon that runs.
+    pub fn trap(&self, shape: &Shape, nth: u32) {
+        let pid = self.world.daemons[0].1.pid().unwrap();
+        let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+        *self.trap.lock().unwrap() = Some(Trap { shape: shape.clone(), left: nth, pid });
+    }
+
+    /// Takes the trap away; whether it had sprung.
+    pub fn disarm(&self) -> bool {
+        self.trap.lock().unwrap().take().is_none()
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.world.daemons.first_mut().is_none_or(|(_, daemon)| daemon.ended().is_some())
+    }
+
+    /// Waits until the order of these artifacts is at its end or with a person, starting the daemon again whenever it was
+    /// killed.
+    pub async fn until_over(&mut self, artifacts: &[String], why: &str) {
+        let begun = Instant::now();
+        while !self.is_over(artifacts) {
+            if self.has_ended() {
+                self.world.daemons.clear();
+                self.start(&[]);
+            }
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "{why}: not over within {PATIENCE:?}: {:?}\n{}",
+                self.ends_of(artifacts),
+                tail(&self.world.stderr(Role::Nsc))
+            );
+            tokio::time::sleep(Duration::from_millis(80)).await; // each look reads the journal
+        }
+    }
+
+    /// Waits until nothing changes any more for two seconds; starts the daemon again whenever it was killed.
+    pub async fn settles(&mut self, artifacts: &[String], why: &str) {
+        let (begun, mut last, mut since) = (Instant::now(), String::new(), Instant::now());
+        loop {
+            if self.has_ended() {
+                self.world.daemons.clear();
+                self.start(&[]);
+                since = Instant::now();
+            }
+            let now = format!("{:?} {}", self.ends_of(artifacts), self.world.events(Role::Nsc).len());
+            if now != last {
+                (last, since) = (now, Instant::now());
+            }
+            let moving = self.ends_of(artifacts).values().any(|end| matches!(end, End::Underway(_)));
+            if since.elapsed() > Duration::from_secs(2) && !moving {
+                return;
+            }
+            let log = || tail(&self.world.stderr(Role::Nsc));
+            assert!(begun.elapsed() < PATIENCE, "{why}: not settled within {PATIENCE:?}: {last}\n{}", log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn is_over(&self, artifacts: &[String]) -> bool {
+        let fold = self.world.fold(Role::Nsc);
+        let doubted = artifacts.iter().any(|a| fold.doubts().contains_key(a));
+        let end = |phase: Phase| phase.is_end() || phase == Phase::Review;
+        let of =
+            |row: &&tsd_import::journal::OrderRow| row.order.artifacts.iter().any(|a| artifacts.contains(a));
+        let mut rows = fold.orders().filter(of).peekable();
+        doubted || (rows.peek().is_some() && rows.all(|row| end(row.phase)))
+    }
+
+    /// What became of each artifact. Panics where something happened that must never happen.
+    pub fn ends_of(&self, artifacts: &[String]) -> BTreeMap<String, End> {
+        let steps = self.world.site.lims.steps();
+        let queued = self.world.site.lims.queued();
+        let fold = self.world.fold(Role::Nsc);
+        let mut ends = BTreeMap::new();
+        for artifact in artifacts {
+            let mine: Vec<&StepView> = steps.iter().filter(|s| s.inputs.contains(artifact)).collect();
+            let exported =
+                mine.iter().filter(|s| s.state == StepState::Completed && is_success(s, artifact)).count();
+            assert!(exported <= 1, "{artifact} was exported {exported} times: {mine:?}");
+            let order = fold.orders().find(|row| row.order.artifacts.contains(artifact));
+            let doubt = fold.doubts().get(artifact).map(|d| format!("{}: {}", d.reason, d.detail));
+            let open = mine.iter().filter(|s| s.state != StepState::Completed).count();
+            let end = match order.map(|row| (row.phase, row.detail.clone().unwrap_or_default())) {
+                _ if exported == 1 => End::Exported,
+                Some((Phase::Failed, why)) => End::Failed(why),
+                Some((Phase::Review, why)) => End::Person(why),
+                _ if doubt.is_some() => End::Person(doubt.unwrap_or_default()),
+                _ if queued.contains(artifact) && open == 0 => End::Queued,
+                _ if open == 0 => End::Gone,
+                _ => End::Underway(open),
+            };
+            drop(ends.insert(artifact.clone(), end));
+        }
+        ends
+    }
+
+    /// One step was ever made with each, so nobody claimed twice.
+    pub fn claimed_once(&self, artifacts: &[String], why: &str) {
+        for artifact in artifacts {
+            assert_eq!(self.world.site.lims.steps_made(artifact), 1, "{why}: steps made with {artifact}");
+        }
+    }
+
+    /// Nothing is open that nobody knows of; nothing was sent twice; whatever is called exported was committed first.
+    pub fn is_sound(&self, why: &str) {
+        let fold = self.world.fold(Role::Nsc);
+        for step in self.world.site.lims.steps().iter().filter(|s| s.state != StepState::Completed) {
+            let known = fold.orders().any(|row| row.step.as_deref() == Some(&step.id) && !row.phase.is_end());
+            assert!(known, "{why}: step {} of {:?} is left open by nobody", step.id, step.inputs);
+        }
+        let mut commits: BTreeMap<String, u32> = BTreeMap::new();
+        for line in self.world.events(Role::Nsc) {
+            if let Event::Moved { package, to: State::Committed, .. } = &line.event {
+                *commits.entry(package.to_string()).or_default() += 1;
+            }
+        }
+        assert!(commits.values().all(|n| *n == 1), "{why}: {commits:?}");
+        for row in fold.orders().filter(|row| row.phase == Phase::Completed) {
+            for draft in &row.order.packages {
+                let (name, kind) = (&draft.id.name, &draft.id.kind);
+                let commit =
+                    self.world.site.dir.join(format!("store/p22-import/tsd-import/{kind}/{name}/r1/COMMIT"));
+                assert!(
+                    commit.is_file(),
+                    "{why}: {} is called exported without {}",
+                    draft.id,
+                    commit.display()
+                );
+            }
+        }
+    }
+
+    /// Requests of the LIMS so far, by shape.
+    pub fn shapes(&self) -> Vec<Shape> {
+        self.world.site.lims.requests().iter().map(|r| Shape::of(&r.method, &r.path)).collect()
+    }
+}
+
+fn is_success(step: &StepView, artifact: &str) -> bool {
+    let success = |action: &str| matches!(action, "complete" | "nextstep");
+    step.actions.iter().any(|(id, action)| id == artifact && success(action))
+}
+
+/// What became of an artifact.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum End {
+    /// Exported, once.
+    Exported,
+    /// In the queue, in nobody's step.
+    Queued,
+    /// Where the site wants failed ones.
+    Failed(String),
+    /// With a person who is told why.
+    Person(String),
+    /// Neither queued nor in a step of ours: a person has it.
+    Gone,
+    /// In so many open steps.
+    Underway(usize),
+}
+
+/// The package that a sample becomes.
+#[allow(dead_code)]
+pub fn package_of(dna: &str) -> String {
+    format!("samples/{PROJECT}-{dna}/r1")
+}

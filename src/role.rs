@@ -13,13 +13,14 @@ use actix::Recipient;
 use tokio::sync::watch;
 
 use crate::aside::Aside;
-use crate::conf::{Conf, NscConf, Role, Side, TsdConf, WorkConf};
+use crate::conf::{Conf, NscConf, OrderSource, Role, Side, TsdConf, WorkConf};
 use crate::disk::{self, Disk, Disks, OnDisk, Space};
 use crate::journal::{self, Event, Journal};
 use crate::notices::Notices;
+use crate::nsc::directory::{Directory, Shelves};
 use crate::nsc::exporter::Exporter;
-use crate::nsc::packager::{Packager, Packing};
-use crate::nsc::poller::Poller;
+use crate::nsc::packager::{Packager, Packing, Patience};
+use crate::nsc::poller::{Poller, Polling};
 use crate::nsc::source::Source;
 use crate::nsc::uploader::{Sending, Uploader};
 use crate::nsc::{self, Tree};
@@ -94,7 +95,12 @@ fn tuned(work: &WorkConf, looks: bool) -> Tuning {
 pub fn prepare(conf: &Conf) -> Result<(), String> {
     let on = &OnDisk::alone();
     match &conf.side {
-        Side::Nsc(nsc) => Tree::new(&nsc.transfer).prepare(on).map_err(|e| crate::chain(&e)),
+        Side::Nsc(nsc) => {
+            if let OrderSource::Directory(root) = &nsc.orders.source {
+                Shelves::new(root).prepare(on).map_err(|e| crate::chain(&e))?;
+            }
+            Tree::new(&nsc.transfer).prepare(on).map_err(|e| crate::chain(&e))
+        }
         Side::Tsd(tsd) => tsd::landing::prepare(on, &tsd.landing),
     }
 }
@@ -175,9 +181,10 @@ impl Kit<'_> {
         let delivery = self.disks.at("delivery", &nsc.delivery_root)?;
         let building = self.disks.at("building", &nsc.delivery_root)?;
         let tree_disk = self.disks.at("transfer", &nsc.transfer.root)?;
-        let source: Arc<dyn Source> = Arc::new(Exporter::new(&nsc.lims, nsc.delivery_root.clone())?);
+        let source = self.source(nsc)?;
         let signer = nsc.signing_key.as_deref().map(Signer::from_file).transpose();
-        let (waiting, refused) = (Notices::default(), Notices::default());
+        let (waiting, refused, refusals) = (Notices::default(), Notices::default(), Notices::default());
+        let patience = Patience::of(&nsc.orders);
         let (set, live) = watch::channel(NscLive::of(self.conf.work, nsc));
         let (journal, disks) = (self.journal.clone(), self.disks.clone());
         let sending = Sending {
@@ -200,8 +207,13 @@ impl Kit<'_> {
             disks: disks.clone(),
             building,
             tree_disk,
+            after: nsc.orders.complete_after,
+            patience,
+            sends_here: self.only.is_empty() || self.only.iter().any(|o| o == nsc::uploader::NAME),
+            refusals: refusals.clone(),
         };
-        let (seen, now) = (waiting.clone(), live.clone());
+        let polling = Polling { source, journal, waiting: waiting.clone(), disks, delivery, patience };
+        let (check, now) = (nsc.orders.check_every, live.clone());
         let uploader = self.child(nsc::uploader::NAME, false, None, move || {
             let NscLive { work, tree, scan, .. } = now.borrow().clone();
             Uploader::new(Sending { tree, ..sending.clone() }, work, scan)
@@ -209,12 +221,11 @@ impl Kit<'_> {
         let now = live.clone();
         let packager = self.child(nsc::packager::NAME, false, Some(&uploader), move || {
             let NscLive { work, scan, .. } = now.borrow().clone();
-            Packager::new(packing.clone(), work, scan)
+            Packager::new(packing.clone(), work, scan, check)
         });
         let poller = self.child(nsc::poller::NAME, true, Some(&packager), move || {
             let NscLive { work, interval, .. } = live.borrow().clone();
-            let (source, journal, seen) = (source.clone(), journal.clone(), seen.clone());
-            Poller::new(source, journal, seen, (disks.clone(), delivery.clone()), work.window, interval)
+            Poller::new(polling.clone(), work.window, interval)
         });
         let set = move |conf: &Conf| {
             if let Side::Nsc(nsc) = &conf.side {
@@ -222,7 +233,18 @@ impl Kit<'_> {
             }
             Ok(())
         };
-        Ok(self.assembly([uploader, packager, poller], vec![waiting, refused], set))
+        Ok(self.assembly([uploader, packager, poller], vec![waiting, refused, refusals], set))
+    }
+
+    fn source(&self, nsc: &NscConf) -> Result<Arc<dyn Source>, String> {
+        Ok(match &nsc.orders.source {
+            OrderSource::Clarity => Arc::new(Exporter::new(&nsc.lims, nsc.delivery_root.clone())?),
+            OrderSource::Directory(root) => {
+                let disk = self.disks.at("orders", root)?;
+                let (delivery, at_once) = (nsc.delivery_root.clone(), nsc.orders.read_at_once);
+                Arc::new(Directory::new(Shelves::new(root), delivery, self.disks.clone(), disk, at_once))
+            }
+        })
     }
 
     fn tsd(self, tsd: &TsdConf) -> Result<Assembly, String> {

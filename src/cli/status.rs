@@ -10,7 +10,7 @@ use super::ConfArgs;
 use super::exit::{Exit, say};
 use crate::clock;
 use crate::conf::Conf;
-use crate::journal::{self, Fold, Holder, Owner, Phase, Row};
+use crate::journal::{self, Fold, Holder, Owner, Row};
 use crate::package::{Reason, State};
 use crate::review::{minute, size};
 use crate::snapshot::Snapshot;
@@ -28,6 +28,9 @@ pub struct StatusArgs {
 
 /// A snapshot older than this tells of a daemon that is gone or hangs.
 const FRESH: Duration = Duration::from_secs(10);
+
+/// Doubts that are shown; there may be as many as samples in the queue.
+const DOUBTS: usize = 20;
 
 struct Present {
     fold: Fold,
@@ -78,7 +81,7 @@ impl Present {
             .collect();
         json!({"role": conf.role.as_str(), "host": conf.host, "running": self.holder, "daemon": self.snapshot(),
             "states": tally, "packages": packages, "orders": orders, "stop_file": self.stop,
-            "silences": self.fold.silences().collect::<Vec<_>>()})
+            "doubts": self.fold.doubts(), "silences": self.fold.silences().collect::<Vec<_>>()})
     }
 
     fn to_text(&self, conf: &Conf) -> String {
@@ -189,15 +192,17 @@ impl Present {
             let error = row.last_error.as_deref().unwrap_or_default();
             say!("  failing: {} ({}, {} so far): {error}", row.id, row.state, row.failures);
         }
-        for o in self.fold.orders().filter(|o| o.phase == Phase::Review) {
-            let (step, detail) =
+        let now = clock::now();
+        for o in self.fold.orders().filter(|o| o.wants_a_person(now)) {
+            let (claim, detail) =
                 (o.step.as_deref().unwrap_or("none"), o.detail.as_deref().unwrap_or_default());
             say!(
-                "! order {} (LIMS step {step}) needs a person since {}: {detail}",
+                "! order {} (LIMS step {claim}) needs a person since {}: {detail}",
                 o.order.id,
                 minute(o.since)
             );
         }
+        self.say_doubts(&mut t);
         for row in self.stopped() {
             say!(
                 "! stopped: {} since {}: {}",
@@ -213,5 +218,27 @@ impl Present {
             }
         }
         t
+    }
+
+    /// Queued samples that cannot be exported as they are; many of them must not hide the rest.
+    fn say_doubts(&self, t: &mut String) {
+        let doubts = self.fold.doubts();
+        for (artifact, doubt) in doubts.iter().take(DOUBTS) {
+            let (who, since, code) = (&doubt.who, minute(doubt.since), doubt.reason.code());
+            let end = match doubt.refused {
+                None => "",
+                Some(false) => "; it is being put out of the queue",
+                Some(true) => "; it was put out of the queue",
+            };
+            let _ok = writeln!(
+                t,
+                "! doubted: {who} ({artifact}) since {since}, {} look(s): {code}{end}",
+                doubt.times
+            );
+            let _ok = writeln!(t, "      {}\n      what to do: {}", doubt.detail, doubt.reason.remedy());
+        }
+        if doubts.len() > DOUBTS {
+            let _ok = writeln!(t, "! and {} more are doubted: --json shows all", doubts.len() - DOUBTS);
+        }
     }
 }

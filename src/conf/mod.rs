@@ -77,8 +77,7 @@ impl Conf {
             );
             r.complain("work.unit_stall", why);
         }
-        r.required(role == Some(Role::Nsc));
-        let nsc = read::nsc(&mut r);
+        let nsc = read::nsc(&mut r, role == Some(Role::Nsc));
         r.required(role == Some(Role::Tsd));
         let tsd = read::tsd(&mut r, role == Some(Role::Tsd));
         r.finish(|| {
@@ -116,8 +115,13 @@ impl Conf {
         let mut dirs: Vec<(String, &Path)> = Vec::new();
         match &self.side {
             Side::Nsc(nsc) => {
-                secrets.push(("lims.password_file", &nsc.lims.password_file));
-                nsc.lims.ca_file.iter().for_each(|p| file("lims.ca_file", p));
+                match &nsc.orders.source {
+                    OrderSource::Clarity => {
+                        secrets.push(("lims.password_file", &nsc.lims.password_file));
+                        nsc.lims.ca_file.iter().for_each(|p| file("lims.ca_file", p));
+                    }
+                    OrderSource::Directory(root) => dirs.push(("orders.directory".into(), root)),
+                }
                 dirs.push(("delivery.root".into(), &nsc.delivery_root));
                 dirs.push(("transfer.root".into(), &nsc.transfer.root));
             }

@@ -164,8 +164,33 @@ fn failed_stage(r: &mut Reader) -> Option<(u32, u32)> {
     numbers
 }
 
-pub(super) fn nsc(r: &mut Reader) -> NscConf {
+/// `wanted`: this is the configured role, so what is missing is a complaint.
+pub(super) fn nsc(r: &mut Reader, wanted: bool) -> NscConf {
+    r.required(wanted);
     let orders = orders(r);
+    let lims = lims(r, &orders, wanted);
+    r.required(wanted);
+    let settle = r.optional::<jiff::SignedDuration>("transfer.settle", "a length of time");
+    NscConf {
+        orders,
+        lims,
+        delivery_root: r.path("delivery.root"),
+        taqman: r.optional_path("delivery.taqman"),
+        transfer: TransferConf {
+            root: r.path("transfer.root"),
+            kinds: r.list("transfer.kinds", "a kind such as analyses-results/trios"),
+            complete_marker: r.get("transfer.complete_marker", "a file name").unwrap_or_default(),
+            settle: settle.and_then(|d| Duration::try_from(d).ok()),
+            scan: r.duration("transfer.scan"),
+        },
+        signing_key: r.optional_path("signing.key_file"),
+    }
+}
+
+/// Of a site whose orders come from elsewhere nothing is asked about a LIMS but what the defaults say anyway.
+fn lims(r: &mut Reader, orders: &OrdersConf, wanted: bool) -> LimsConf {
+    let clarity = orders.source == OrderSource::Clarity;
+    r.required(wanted && clarity);
     let mut text = |key: &str| r.get::<String>(key, "text").unwrap_or_default();
     let (base, user, step_name) = (text("lims.base"), text("lims.user"), text("lims.step_name"));
     let (demultiplexing, sequencing) = (text("lims.demultiplexing"), text("lims.sequencing"));
@@ -174,13 +199,13 @@ pub(super) fn nsc(r: &mut Reader) -> NscConf {
     let failed_step = id("lims.failed_step");
     let failed_stage = failed_stage(r);
     let reviewer = r.optional("lims.reviewer", "the number of a researcher in the LIMS");
-    if orders.on_failure == OnFailure::FailedStep && failed_step == 0 && failed_stage.is_none() {
+    if clarity && orders.on_failure == OnFailure::FailedStep && failed_step == 0 && failed_stage.is_none() {
         r.complain("orders.on_failure", "\"failed-step\" needs lims.failed_step or lims.failed_stage");
     }
-    if orders.on_failure == OnFailure::Review && reviewer.is_none() {
+    if clarity && orders.on_failure == OnFailure::Review && reviewer.is_none() {
         r.complain("orders.on_failure", "\"review\" needs lims.reviewer");
     }
-    if orders.on_invalid == OnInvalid::Route && failed_stage.is_none() {
+    if clarity && orders.on_invalid == OnInvalid::Route && failed_stage.is_none() {
         r.complain("orders.on_invalid", "\"route\" needs lims.failed_stage");
     }
     let fields = LIMS_FIELDS
@@ -200,44 +225,30 @@ pub(super) fn nsc(r: &mut Reader) -> NscConf {
             let _earlier = priorities.insert(word.to_lowercase(), priority);
         }
     }
-    let settle = r.optional::<jiff::SignedDuration>("transfer.settle", "a length of time");
-    NscConf {
-        orders,
-        lims: LimsConf {
-            base,
-            user,
-            password_file: r.path("lims.password_file"),
-            ca_file: r.optional_path("lims.ca_file"),
-            interval: r.duration("lims.interval"),
-            deadline: r.duration("lims.deadline"),
-            attempts,
-            step_deadline: r.duration("lims.step_deadline"),
-            protocol,
-            step,
-            step_name,
-            demultiplexing,
-            sequencing,
-            failed_step: Some(failed_step).filter(|n| *n > 0),
-            failed_stage,
-            reviewer,
-            failure_field: r.optional("lims.failure_field", "the name of a LIMS field"),
-            key_field: r.optional("lims.key_field", "the name of a LIMS field"),
-            fields,
-            sample_fields: r.map("lims.sample_fields"),
-            analysis_fields: r.map("lims.analysis_fields"),
-            relations,
-            priorities,
-        },
-        delivery_root: r.path("delivery.root"),
-        taqman: r.optional_path("delivery.taqman"),
-        transfer: TransferConf {
-            root: r.path("transfer.root"),
-            kinds: r.list("transfer.kinds", "a kind such as analyses-results/trios"),
-            complete_marker: r.get("transfer.complete_marker", "a file name").unwrap_or_default(),
-            settle: settle.and_then(|d| Duration::try_from(d).ok()),
-            scan: r.duration("transfer.scan"),
-        },
-        signing_key: r.optional_path("signing.key_file"),
+    LimsConf {
+        base,
+        user,
+        password_file: r.path("lims.password_file"),
+        ca_file: r.optional_path("lims.ca_file"),
+        interval: r.duration("lims.interval"),
+        deadline: r.duration("lims.deadline"),
+        attempts,
+        step_deadline: r.duration("lims.step_deadline"),
+        protocol,
+        step,
+        step_name,
+        demultiplexing,
+        sequencing,
+        failed_step: Some(failed_step).filter(|n| *n > 0),
+        failed_stage,
+        reviewer,
+        failure_field: r.optional("lims.failure_field", "the name of a LIMS field"),
+        key_field: r.optional("lims.key_field", "the name of a LIMS field"),
+        fields,
+        sample_fields: r.map("lims.sample_fields"),
+        analysis_fields: r.map("lims.analysis_fields"),
+        relations,
+        priorities,
     }
 }
 

@@ -91,7 +91,7 @@ pub enum Event {
         reason: Reason,
         /// In words, with both names where two things contradict each other.
         detail: String,
-        /// At so many looks so far.
+        /// At so many looks so far; 0: it is not doubted any more, it left the queue or was corrected.
         times: u32,
     },
     /// A queued sample that was doubted for too long is put out of the queue, to where the site wants it.
@@ -214,12 +214,15 @@ pub enum Phase {
     Failed,
     /// A person has to decide in the LIMS.
     Review,
+    /// The step has ended, and not as what was delivered: a person has to see to it, and nothing in the LIMS will tell that it
+    /// was done. So it is an end, or the sample could never be ordered again.
+    Flagged,
 }
 
 impl Phase {
     /// Whether nothing more is to be done about the order.
     pub fn is_end(self) -> bool {
-        matches!(self, Self::Completed | Self::Withdrawn | Self::Failed)
+        matches!(self, Self::Completed | Self::Withdrawn | Self::Failed | Self::Flagged)
     }
 }
 
@@ -233,6 +236,7 @@ impl std::fmt::Display for Phase {
             Self::Withdrawn => "withdrawn",
             Self::Failed => "failed",
             Self::Review => "review",
+            Self::Flagged => "flagged",
         })
     }
 }

@@ -4,7 +4,7 @@
 //! reads the file.
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::event::{Event, Facts, Line, Phase};
@@ -53,10 +53,24 @@ pub struct OrderRow {
     pub step: Option<String>,
     /// The last remark.
     pub detail: Option<String>,
-    /// Failures to end its step.
+    /// Failures to open or end its step.
     pub failures: u32,
     /// Not before.
     pub retry_at: Option<Timestamp>,
+}
+
+/// For so long it is said of an order that it did not end as what was delivered: nothing tells when somebody has seen to it.
+pub const FLAGGED_FOR: SignedDuration = SignedDuration::from_hours(14 * 24);
+
+impl OrderRow {
+    /// Whether a person has to see to it.
+    pub fn wants_a_person(&self, now: Timestamp) -> bool {
+        match self.phase {
+            Phase::Review => true,
+            Phase::Flagged => now.duration_since(self.since) < FLAGGED_FOR,
+            _ => false,
+        }
+    }
 }
 
 /// A queued sample that cannot be exported as it is.
@@ -130,8 +144,10 @@ impl Fold {
         self.lines += 1;
         let at = line.at;
         match &line.event {
+            Event::Doubted { artifact, times: 0, .. } => drop(self.doubts.remove(artifact)),
             Event::Doubted { artifact, who, reason, detail, times } => {
-                let since = self.doubts.get(artifact).map_or(at, |before| before.since);
+                let before = self.doubts.get(artifact).filter(|d| d.reason == *reason && *times > 1);
+                let since = before.map_or(at, |before| before.since);
                 let (who, detail) = (who.clone(), detail.clone());
                 let doubt = Doubt { who, reason: *reason, detail, times: *times, since, refused: None };
                 drop(self.doubts.insert(artifact.clone(), doubt));
@@ -279,7 +295,7 @@ impl Fold {
         self.orders.get(id)
     }
 
-    /// Orders that are neither completed nor withdrawn, in the order in which they came.
+    /// Orders that are not at their end, in the order in which they came.
     pub fn open_orders(&self) -> Vec<&OrderRow> {
         let mut rows: Vec<&OrderRow> = self.open_orders.iter().filter_map(|id| self.orders.get(id)).collect();
         rows.sort_by(|a, b| {
@@ -299,6 +315,21 @@ impl Fold {
     /// Queued samples that cannot be exported as they are, by artifact.
     pub fn doubts(&self) -> &BTreeMap<String, Doubt> {
         &self.doubts
+    }
+
+    /// Whether an order that is not at its end has this artifact.
+    pub fn is_ordered(&self, artifact: &str) -> bool {
+        let mut open = self.open_orders.iter().filter_map(|id| self.orders.get(id));
+        open.any(|row| row.order.artifacts.iter().any(|a| a == artifact))
+    }
+
+    /// Whether the bytes of the package's commit were ever decided: then the receiver may have it.
+    pub fn is_committed(&self, id: &PackageId) -> bool {
+        self.committing.contains_key(id)
+            || self.packages.get(id).is_some_and(|row| {
+                row.facts.commit_sha256.is_some()
+                    || matches!(row.state, State::Committed | State::Transferred)
+            })
     }
 
     /// The draft of a package that came from an order.

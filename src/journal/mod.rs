@@ -15,10 +15,10 @@ mod event;
 mod file;
 mod fold;
 mod owner;
+mod pending;
 mod points;
 mod told;
 
-use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 
@@ -29,32 +29,22 @@ use tokio::sync::oneshot;
 pub use event::{Event, Facts, Incident, Line, Phase};
 use file::Appender;
 pub use file::{FILE, JournalError, ReadReport, read};
-pub use fold::{Fold, OrderRow, Row, SentChain, Silence};
+pub use fold::{Doubt, FLAGGED_FOR, Fold, OrderRow, Row, SentChain, Silence};
 pub use owner::{Holder, Owner, OwnerError};
 pub use points::point;
 
 use crate::clock;
 use crate::lease::Lease;
-use crate::package::{Order, PackageId, State};
+use crate::package::{Order, OrderId, PackageId, State};
+use pending::{Condition, Pending};
 
 /// Events waiting for the disk; more callers than this wait their turn.
 const QUEUE: usize = 1024;
 
-enum Condition {
-    Always,
-    /// Only if the package is in this state.
-    From(PackageId, Option<State>, State),
-    /// Only if this is the sender's next commit and the package has none decided yet.
-    NextCommit(PackageId, u64),
-    /// Only if none of the order's artifacts and packages is known, and there is credit for them.
-    NewOrder(Vec<String>, Vec<PackageId>, usize),
-    /// Only if the package is new, and there is credit for it.
-    Enter(PackageId, State, usize),
-}
-
 struct Command {
     condition: Condition,
-    event: Event,
+    /// Written together or not at all, but for a power cut between two lines: any first part of them must make sense.
+    events: Vec<Event>,
     home: oneshot::Sender<Result<bool, Arc<JournalError>>>,
 }
 
@@ -102,11 +92,11 @@ impl Journal {
             return Err(Arc::new(JournalError::Illegal { package, from, to }));
         }
         let event = Event::Moved { package: package.clone(), from, to, by: by.to_owned(), facts };
-        self.send(Condition::From(package.clone(), from, to), event).await
+        self.send(Condition::From(package.clone(), from, to), vec![event]).await
     }
 
-    /// Decides the bytes of a commit. `Ok(false)`: another commit took this sequence number, or this package has its commit
-    /// already; look again.
+    /// Decides the bytes of a commit. `Ok(false)`: another commit took this sequence number, this package has its commit
+    /// already, or it is not `Uploading` (any more); look again.
     pub async fn decide_commit(
         &self,
         package: &PackageId,
@@ -114,7 +104,7 @@ impl Journal {
         commit: String,
     ) -> Result<bool, Arc<JournalError>> {
         let event = Event::Committing { package: package.clone(), sequence, commit };
-        self.send(Condition::NextCommit(package.clone(), sequence), event).await
+        self.send(Condition::NextCommit(package.clone(), sequence), vec![event]).await
     }
 
     /// Takes in a new package while fewer than `credit` are under way: counted where it is written, so that two sources
@@ -128,26 +118,71 @@ impl Journal {
         credit: usize,
     ) -> Result<bool, Arc<JournalError>> {
         let event = Event::Moved { package: package.clone(), from: None, to, by: by.to_owned(), facts };
-        self.send(Condition::Enter(package.clone(), to, credit), event).await
+        self.send(Condition::Enter(package.clone(), to, credit), vec![event]).await
     }
 
-    /// Takes a new order: its packages are `Found`. `Ok(false)`: one of its artifacts or packages is known already, or there
-    /// is no credit for them.
-    pub async fn order(&self, order: Order, credit: usize) -> Result<bool, Arc<JournalError>> {
+    /// Takes a new order: its packages are `Found`. `claim`: it was found claimed in our name. `Ok(false)`: its name or one of
+    /// its packages is known already, one of its artifacts is in an order that is not at its end or is being refused, or there
+    /// is no credit.
+    pub async fn order(
+        &self,
+        order: Order,
+        claim: Option<String>,
+        credit: usize,
+    ) -> Result<bool, Arc<JournalError>> {
         let packages = order.packages.iter().map(|d| d.id.clone()).collect();
-        let condition = Condition::NewOrder(order.artifacts.clone(), packages, credit);
-        self.send(condition, Event::Ordered { order: Box::new(order) }).await
+        let id = order.id.clone();
+        let condition = Condition::NewOrder(id.clone(), order.artifacts.clone(), packages, credit);
+        let mut events = vec![Event::Ordered { order: Box::new(order) }];
+        // Should only the first line survive: opening it anew is refused by the source, and then the claim is looked for.
+        events.extend(claim.map(|step| Event::Claim {
+            order: id,
+            phase: Phase::Opened,
+            step: Some(step),
+            technician: None,
+            detail: None,
+        }));
+        self.send(condition, events).await
+    }
+
+    /// Ends an order whose claim has ended by other hands, and stops these packages of it with the same breath. `Ok(false)`: the
+    /// order is not in phase `from`, one of the packages is not in the state it was believed in, or its commit is decided;
+    /// nothing was written, look again.
+    pub async fn withdraw(
+        &self,
+        (order, from): (&OrderId, Phase),
+        stop: &[(PackageId, State)],
+        (by, facts): (&str, Facts),
+        (to, detail): (Phase, String),
+    ) -> Result<bool, Arc<JournalError>> {
+        let moved = |(package, from): &(PackageId, State)| Event::Moved {
+            package: package.clone(),
+            from: Some(*from),
+            to: State::Quarantined,
+            by: by.to_owned(),
+            facts: facts.clone(),
+        };
+        let mut events: Vec<Event> = stop.iter().map(moved).collect();
+        let detail = Some(detail);
+        events.push(Event::Claim { order: order.clone(), phase: to, step: None, technician: None, detail });
+        self.send(Condition::Withdraw(order.clone(), from, stop.to_vec()), events).await
+    }
+
+    /// Journals that a doubted artifact is about to be refused. `Ok(false)`: it is not doubted any more, or it is ordered.
+    pub async fn refuse(&self, artifact: &str, detail: String) -> Result<bool, Arc<JournalError>> {
+        let event = Event::Refused { artifact: artifact.to_owned(), done: false, detail };
+        self.send(Condition::Refusal(artifact.to_owned()), vec![event]).await
     }
 
     /// Records what happened.
     pub async fn record(&self, event: Event) -> Result<(), Arc<JournalError>> {
-        self.send(Condition::Always, event).await.map(drop)
+        self.send(Condition::Always, vec![event]).await.map(drop)
     }
 
-    async fn send(&self, condition: Condition, event: Event) -> Result<bool, Arc<JournalError>> {
+    async fn send(&self, condition: Condition, events: Vec<Event>) -> Result<bool, Arc<JournalError>> {
         let (home, answer) = oneshot::channel();
         let gone = || Arc::new(JournalError::Broken("its writing thread has ended".into()));
-        let mut command = Command { condition, event, home };
+        let mut command = Command { condition, events, home };
         // The queue empties at the speed of one fsync per batch, so waiting is short; a thread must not block on it.
         loop {
             match self.commands.try_send(command) {
@@ -172,7 +207,7 @@ fn write_on(mut appender: Appender, lease: &Lease, inbox: &Receiver<Command>, fo
             let fold = fold.read().unwrap_or_else(std::sync::PoisonError::into_inner);
             for command in batch {
                 if pending.allows(&command.condition, &fold) {
-                    events.push((now, command.event));
+                    events.extend(command.events.into_iter().map(|event| (now, event)));
                     waiting.push(command.home);
                 } else {
                     drop(command.home.send(Ok(false)));
@@ -202,69 +237,6 @@ fn write_on(mut appender: Appender, lease: &Lease, inbox: &Receiver<Command>, fo
         let answer = done.map(|_| true);
         for home in waiting {
             drop(home.send(answer.clone()));
-        }
-    }
-}
-
-/// What earlier commands of a batch lead to, before they are on the disk.
-#[derive(Default)]
-struct Pending {
-    states: HashMap<PackageId, State>,
-    committing: HashMap<PackageId, u64>,
-    artifacts: HashSet<String>,
-    entered: usize,
-}
-
-impl Pending {
-    /// A group larger than all credit is let in when it is alone.
-    fn has_credit(&self, fold: &Fold, more: usize, credit: usize) -> bool {
-        let under_way = fold.under_way() + self.entered;
-        under_way == 0 || under_way + more <= credit
-    }
-
-    fn allows(&mut self, condition: &Condition, fold: &Fold) -> bool {
-        match condition {
-            Condition::Always => true,
-            Condition::From(id, from, to) => {
-                let present = self.states.get(id).copied().or_else(|| fold.package(id).map(|row| row.state));
-                if present == *from {
-                    let _earlier = self.states.insert(id.clone(), *to);
-                }
-                present == *from
-            }
-            Condition::Enter(id, to, credit) => {
-                let new = !self.states.contains_key(id) && fold.package(id).is_none();
-                let may = new && State::may_move(None, *to) && self.has_credit(fold, 1, *credit);
-                if may {
-                    self.entered += 1;
-                    let _earlier = self.states.insert(id.clone(), *to);
-                }
-                may
-            }
-            Condition::NewOrder(artifacts, packages, credit) => {
-                let known = |a: &String| {
-                    self.artifacts.contains(a) || fold.orders().any(|row| row.order.artifacts.contains(a))
-                };
-                let taken = |id: &PackageId| self.states.contains_key(id) || fold.package(id).is_some();
-                let distinct = packages.iter().collect::<HashSet<_>>().len() == packages.len();
-                let new = distinct && !artifacts.iter().any(known) && !packages.iter().any(taken);
-                let new = new && self.has_credit(fold, packages.len(), *credit);
-                if new {
-                    self.entered += packages.len();
-                    self.artifacts.extend(artifacts.iter().cloned());
-                    self.states.extend(packages.iter().map(|id| (id.clone(), State::Found)));
-                }
-                new
-            }
-            Condition::NextCommit(id, sequence) => {
-                let last = self.committing.values().copied().max().unwrap_or(fold.sent().sequence);
-                let free = fold.committing(id).is_none() && !self.committing.contains_key(id);
-                let next = *sequence == last + 1 && free;
-                if next {
-                    let _earlier = self.committing.insert(id.clone(), *sequence);
-                }
-                next
-            }
         }
     }
 }

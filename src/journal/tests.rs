@@ -118,12 +118,12 @@ async fn two_orders_never_share_an_artifact_or_a_package() {
         }
     };
     let together = [order("2-1", &[1]), order("2-2", &[1]), order("2-1", &[2]), order("2-3", &[3, 3])];
-    let taken = together.map(|o| journal.order(o, 9));
+    let taken = together.map(|o| journal.order(o, None, 9));
     let taken: Vec<bool> =
         futures_util::future::join_all(taken).await.into_iter().map(Result::unwrap).collect();
     assert_eq!(taken, [true, false, false, false], "decided where it is written, also within one batch");
-    assert!(!journal.order(order("2-9", &[1]), 9).await.unwrap());
-    assert!(journal.order(order("2-9", &[9]), 9).await.unwrap());
+    assert!(!journal.order(order("2-9", &[1]), None, 9).await.unwrap());
+    assert!(journal.order(order("2-9", &[9]), None, 9).await.unwrap());
 }
 
 #[tokio::test]
@@ -163,4 +163,166 @@ async fn credit_is_counted_where_it_is_written() {
         journal.enter(&id(92), State::Packed, "t", Facts::default(), 5).await.unwrap(),
         "one has come to its end"
     );
+}
+
+mod orders {
+    use super::*;
+    use crate::package::{Analysis, Content, Draft, Order, OrderId, Params, Reason};
+
+    fn order(id: &str, artifact: &str, packages: &[usize]) -> Order {
+        let draft = |n: &usize| {
+            let params = Params { genepanel: None, pedigree: None, more: serde_json::Map::new() };
+            let doc = Analysis {
+                name: format!("Diag-{n}").parse().unwrap(),
+                kind: None,
+                samples: vec![],
+                priority: "1".into(),
+                params,
+                date_analysis_requested: None,
+                more: serde_json::Map::new(),
+            };
+            let content = Content::Analysis { doc: Box::new(doc) };
+            Draft { id: super::id(*n), priority: Priority::Normal, artifact: None, after: vec![], content }
+        };
+        let packages = packages.iter().map(draft).collect();
+        Order { id: OrderId(id.into()), artifacts: vec![artifact.into()], packages, note: None }
+    }
+
+    async fn phase(journal: &Journal, id: &str, phase: Phase) {
+        let (order, step) = (OrderId(id.into()), None);
+        let event = Event::Claim { order, phase, step, technician: None, detail: None };
+        journal.record(event).await.unwrap();
+    }
+
+    /// Whoever writes first wins, within one batch too: a package is withdrawn or its commit is decided, never both.
+    #[tokio::test]
+    async fn a_package_is_withdrawn_or_committed_never_both() {
+        let (mut withdrawn, mut committed) = (0, 0);
+        for turn in 0..40 {
+            let dir = tempfile::tempdir().unwrap();
+            let (journal, _owner) = open(dir.path());
+            assert!(journal.order(order("O", "A", &[1]), Some("24-1".into()), 9).await.unwrap());
+            let way = [State::Found, State::Claimed, State::Packed, State::Uploading];
+            for step in way.windows(2) {
+                assert!(journal.step(&id(1), Some(step[0]), step[1], "t", Facts::default()).await.unwrap());
+            }
+            let (order, id) = (OrderId("O".into()), id(1));
+            let stop = [(id.clone(), State::Uploading)];
+            let facts = Facts { reason: Some(Reason::Withdrawn), ..Facts::default() };
+            let decide = journal.decide_commit(&id, 1, "{}".into());
+            let withdraw = journal.withdraw(
+                (&order, Phase::Opened),
+                &stop,
+                ("t", facts),
+                (Phase::Withdrawn, "gone".into()),
+            );
+            let (decided, stopped) = if turn % 2 == 0 {
+                tokio::join!(decide, withdraw)
+            } else {
+                let (stopped, decided) = tokio::join!(withdraw, decide);
+                (decided, stopped)
+            };
+            let (decided, stopped) = (decided.unwrap(), stopped.unwrap());
+            assert!(decided != stopped, "turn {turn}: decided {decided}, stopped {stopped}");
+            let view = journal.view();
+            assert_eq!(view.committing(&id).is_some(), decided);
+            assert_eq!(view.package(&id).unwrap().state == State::Quarantined, stopped);
+            assert_eq!(view.order(&order).unwrap().phase == Phase::Withdrawn, stopped);
+            (withdrawn, committed) = (withdrawn + u32::from(stopped), committed + u32::from(decided));
+        }
+        assert!(withdrawn > 0 && committed > 0, "{withdrawn} and {committed}: both orders happened");
+    }
+
+    #[tokio::test]
+    async fn a_commit_is_decided_only_for_what_is_being_uploaded() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, _owner) = open(dir.path());
+        assert!(!journal.decide_commit(&id(1), 1, "{}".into()).await.unwrap(), "nobody knows it");
+        journal.step(&id(1), None, State::Packed, "t", Facts::default()).await.unwrap();
+        assert!(!journal.decide_commit(&id(1), 1, "{}".into()).await.unwrap());
+        journal.step(&id(1), Some(State::Packed), State::Uploading, "t", Facts::default()).await.unwrap();
+        assert!(journal.decide_commit(&id(1), 1, "{}".into()).await.unwrap());
+        assert_eq!(journal.view().sent().sequence, 1);
+    }
+
+    #[tokio::test]
+    async fn an_artifact_is_ordered_again_only_after_its_order_has_ended_and_under_another_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, _owner) = open(dir.path());
+        assert!(journal.order(order("A", "A", &[1]), None, 9).await.unwrap());
+        for phase_now in [Phase::Ordered, Phase::Intent, Phase::Opened, Phase::Review] {
+            phase(&journal, "A", phase_now).await;
+            assert!(!journal.order(order("A#2", "A", &[2]), None, 9).await.unwrap(), "{phase_now}");
+        }
+        for end in [Phase::Completed, Phase::Withdrawn, Phase::Failed, Phase::Flagged] {
+            phase(&journal, "A", end).await;
+            assert!(!journal.order(order("A", "A", &[2]), None, 9).await.unwrap(), "{end}: the same name");
+            let again = order(&format!("A#{end}"), "A", &[100 + end as usize]);
+            assert!(journal.order(again, None, 99).await.unwrap(), "{end}");
+            phase(&journal, &format!("A#{end}"), Phase::Completed).await;
+        }
+        assert!(!journal.order(order("A#9", "A", &[1]), None, 99).await.unwrap(), "its package is known");
+    }
+
+    #[tokio::test]
+    async fn an_adopted_order_is_open_from_the_first_and_survives_a_cut_between_its_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        {
+            let (journal, _owner) = open(dir.path());
+            assert!(journal.order(order("A", "A", &[1]), Some("24-7".into()), 9).await.unwrap());
+            let view = journal.view();
+            let row = view.order(&OrderId("A".into())).unwrap();
+            assert_eq!((row.phase, row.step.as_deref()), (Phase::Opened, Some("24-7")));
+            assert_eq!(view.lines, 2);
+        }
+        let path = dir.path().join(FILE);
+        let whole = std::fs::read(&path).unwrap();
+        let first = whole.iter().position(|b| *b == b'\n').unwrap() + 1;
+        crate::fs::write_durably(&path, &whole[..first + 10]).unwrap();
+        let (journal, _owner) = open(dir.path());
+        let view = journal.view();
+        assert_eq!(
+            view.order(&OrderId("A".into())).unwrap().phase,
+            Phase::Ordered,
+            "claimed anew, then found"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_is_being_refused_is_not_ordered_and_what_is_ordered_is_not_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, _owner) = open(dir.path());
+        let doubted = |artifact: &str| Event::Doubted {
+            artifact: artifact.into(),
+            who: "w".into(),
+            reason: Reason::LimsInvalid,
+            detail: "d".into(),
+            times: 5,
+        };
+        assert!(!journal.refuse("A", "w".into()).await.unwrap(), "nobody doubts it");
+        journal.record(doubted("A")).await.unwrap();
+        journal.record(doubted("B")).await.unwrap();
+        let (a, b) =
+            tokio::join!(journal.refuse("A", "w".into()), journal.order(order("O", "A", &[1]), None, 9));
+        assert!(a.unwrap() && !b.unwrap());
+        assert!(!journal.refuse("A", "w".into()).await.unwrap(), "it is in hand already");
+        assert!(journal.order(order("O", "B", &[1]), None, 9).await.unwrap());
+        assert!(!journal.refuse("B", "w".into()).await.unwrap());
+        assert_eq!(journal.view().doubts().keys().collect::<Vec<_>>(), ["A"]);
+        let done = Event::Refused { artifact: "A".into(), done: true, detail: "there".into() };
+        journal.record(done).await.unwrap();
+        assert!(
+            journal.order(order("P", "A", &[2]), None, 9).await.unwrap(),
+            "put back into the queue, corrected"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_order_without_packages_needs_no_credit() {
+        let dir = tempfile::tempdir().unwrap();
+        let (journal, _owner) = open(dir.path());
+        assert!(journal.order(order("A", "A", &[1]), None, 1).await.unwrap());
+        assert!(!journal.order(order("B", "B", &[2]), None, 1).await.unwrap());
+        assert!(journal.order(order("C", "C", &[]), None, 1).await.unwrap());
+    }
 }

@@ -4,7 +4,7 @@
 //! review can be made of either. ERROR: a person must act; WARN: it went on but was odd; INFO: something moved.
 use tracing::{error, info, warn};
 
-use super::event::{Event, Facts};
+use super::event::{Event, Facts, Phase};
 use crate::package::{PackageId, Reason, State};
 
 /// Writes the log line of an event.
@@ -17,13 +17,23 @@ pub(super) fn tell(event: &Event) {
         Event::Stopped { exit, why } => error!(event = "stopped", exit, why, "tsd-import ends"),
         Event::Ordered { order } => {
             let packages: Vec<String> = order.packages.iter().map(|d| d.id.to_string()).collect();
-            info!(event = "ordered", order = %order.id, packages = packages.join(", "), "order found in the LIMS queue");
+            let artifacts = order.artifacts.join(", ");
+            info!(event = "ordered", order = %order.id, packages = packages.join(", "), artifacts, "order found");
         }
         Event::OrderFailed { order, failures, error, retry_at } => {
             warn!(event = "order-failed", %order, failures, error, %retry_at, "the order's step will be tried again");
         }
+        Event::Claim { order, phase, step, detail, .. }
+            if matches!(phase, Phase::Review | Phase::Flagged) =>
+        {
+            error!(event = "claim", %order, %phase, step, detail, "a person has to see to this order");
+        }
         Event::Claim { order, phase, step, detail, .. } => {
             info!(event = "claim", %order, %phase, step, detail, "order");
+        }
+        Event::Doubted { artifact, who, reason, detail, times: 0 } => {
+            let reason = reason.code();
+            info!(event = "doubted", artifact, who, reason, detail, times = 0, "not doubted any more");
         }
         Event::Doubted { artifact, who, reason, detail, times } => {
             let (reason, remedy) = (reason.code(), reason.remedy());
@@ -32,8 +42,11 @@ pub(super) fn tell(event: &Event) {
                 artifact, who, reason, detail, times, remedy, "cannot be exported as it is"
             );
         }
+        Event::Refused { artifact, done: false, detail } => {
+            info!(event = "refused", artifact, done = false, detail, "about to be put out of the queue");
+        }
         Event::Refused { artifact, done, detail } => {
-            error!(event = "refused", artifact, done, detail, "put out of the queue of the LIMS");
+            error!(event = "refused", artifact, done, detail, "put out of the queue");
         }
         Event::Moved { package, from, to, by, facts } => moved(package, *from, *to, by, facts),
         Event::Failed { package, by, failures, error, retry_at } => {

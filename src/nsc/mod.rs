@@ -1,13 +1,18 @@
 //! The sequencing centre, in order of flow: [`poller`] (LIMS queue → orders) → [`packager`] (orders → packages in the
 //! transfer tree, and the LIMS step from claim to completion) → [`uploader`] (packages → the bucket, `COMMIT` last).
+mod claim;
+pub mod directory;
+mod doubts;
 pub mod exporter;
 mod ledger;
 mod order;
+mod outcome;
 mod pack;
 pub mod packager;
 pub mod poller;
 mod reading;
 mod send;
+mod settle;
 pub mod source;
 mod tree;
 pub mod uploader;

@@ -20,7 +20,7 @@ use crate::journal::{Facts, Journal};
 use crate::notices::Notices;
 use crate::package::{
     COMMIT, COMMIT_SIG, Commit, Digests, MANIFEST, MAX_DOCUMENT_BYTES, Manifest, PackageId, Priority, Read,
-    Reason, RelPath, Sender, Sha256Hex, expected_reads, is_document,
+    Reason, RelPath, Sender, Sha256Hex, State, expected_reads, is_document,
 };
 use crate::signature::Signer;
 use crate::store::{Origin, Store};
@@ -214,6 +214,13 @@ impl Sending {
         loop {
             let (decided, last) = {
                 let view = self.journal.view();
+                if let Some(row) = view.package(id).filter(|row| row.state != State::Uploading) {
+                    // Stopped while its bytes were on their way: no commit, so for the receiver there is no package.
+                    return Err(Blame::again(format!(
+                        "it is {} and not to be committed any more",
+                        row.state
+                    )));
+                }
                 (view.committing(id).map(str::to_owned), view.sent().clone())
             };
             if let Some(text) = decided {

@@ -6,7 +6,7 @@
 //!   [`find_claim`](Source::find_claim) finds out, and it must not be asked again before.
 //! - [`end`](Source::end) and [`refuse`](Source::refuse) may be repeated: they begin by reading how things stand.
 //! - A contradiction is never resolved by choosing a side: it is a doubt, with both names, and a person's to resolve.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::LocalBoxFuture;
 
@@ -41,6 +41,8 @@ pub struct Look {
     pub waiting: BTreeMap<String, String>,
     /// What cannot be exported as it is: somebody must correct it.
     pub doubts: Vec<Doubtful>,
+    /// Artifacts that are queued and were not read at this look: what is known of them still holds.
+    pub unread: BTreeSet<String>,
 }
 
 /// An order that can be journalled.

@@ -81,6 +81,27 @@ pub struct OpenOrder {
     pub step: Option<String>,
     /// In words.
     pub detail: Option<String>,
+    /// Its claim has ended: nothing will tell when somebody has seen to it.
+    pub flagged: bool,
+}
+
+/// Something queued that cannot be exported as it is.
+#[derive(Clone, Debug, Serialize)]
+pub struct Doubt {
+    /// When that was found first.
+    pub since: Timestamp,
+    /// What is queued.
+    pub artifact: String,
+    /// What the laboratory calls it.
+    pub who: String,
+    /// The reason's code.
+    pub reason: String,
+    /// In words.
+    pub detail: String,
+    /// Looks that found it so, as far as they were counted.
+    pub times: u32,
+    /// It was put out of the queue; where to.
+    pub refused: Option<String>,
 }
 
 /// A package at its end.
@@ -313,6 +334,8 @@ pub struct Review {
     pub stopped: Vec<Stopped>,
     /// Orders that a person has to end in the LIMS.
     pub open_orders: Vec<OpenOrder>,
+    /// What is queued and cannot be exported as it is.
+    pub doubts: Vec<Doubt>,
     /// Packages that were read of at all.
     pub known_packages: usize,
     /// Packages under way at the end.

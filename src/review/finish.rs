@@ -29,13 +29,14 @@ impl Fold {
         let since = scope.since.or(ending.sources.log.first).unwrap_or(until);
         let (incidents, outages, silences) = self.troubles();
         let mut flows = Vec::new();
-        let (mut daemons, mut open_orders) = (Vec::new(), Vec::new());
+        let (mut daemons, mut open_orders, mut doubts) = (Vec::new(), Vec::new(), Vec::new());
         for (n, mut life) in self.lives.into_iter().enumerate() {
             flows.push(std::mem::take(&mut life.flow));
             let alive = if n == 0 { ending.alive } else { Alive::Unknown };
-            let (daemon, orders) = life.finish(since, until, alive);
+            let (daemon, orders, doubted) = life.finish(since, until, alive);
             daemons.push(daemon);
             open_orders.extend(orders);
+            doubts.extend(doubted);
         }
         let packages = flow::finish(flows, since, until, &scope);
         let mut review = Review {
@@ -56,6 +57,7 @@ impl Fold {
             quarantined: packages.quarantined,
             stopped: packages.stopped,
             open_orders,
+            doubts,
             known_packages,
             underway: packages.underway,
             oldest_underway: packages.oldest_underway,

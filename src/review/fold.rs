@@ -7,11 +7,13 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Scope;
-use super::answer::{Alive, Daemon, End, IncidentAt, OpenOrder, Outage, Retried, Silence, Start, Step};
+use super::answer::{
+    Alive, Daemon, Doubt, End, IncidentAt, OpenOrder, Outage, Retried, Silence, Start, Step,
+};
 use super::flow::{Flow, Move};
 use super::happening::{Happening, Text};
 use crate::clock;
-use crate::journal::{Incident, Phase};
+use crate::journal::{FLAGGED_FOR, Incident, Phase};
 
 /// As many of one sort are kept, the newest; all are counted.
 pub(super) const KEPT: usize = 10_000;
@@ -63,6 +65,7 @@ pub(super) struct Life {
     spans: Vec<(Timestamp, Timestamp)>,
     pub flow: Flow,
     orders: BTreeMap<String, OpenOrder>,
+    doubts: BTreeMap<String, Doubt>,
 }
 
 type Key = (usize, String);
@@ -144,7 +147,9 @@ impl Fold {
         match what {
             Happening::Started { .. } | Happening::Else => {}
             Happening::Stopped { exit, why } => self.stopped(stream, at, *exit, why),
-            Happening::Found { packages } => {
+            Happening::Found { packages, artifacts } => {
+                let doubts = &mut self.life(stream).doubts;
+                artifacts.iter().for_each(|artifact| drop(doubts.remove(&**artifact)));
                 for package in packages {
                     if !self.scope.of_package(package) {
                         continue;
@@ -155,13 +160,39 @@ impl Fold {
             }
             Happening::Claim { order, phase, step, detail } => {
                 let orders = &mut self.life(stream).orders;
-                if *phase == Phase::Review {
+                let flagged = *phase == Phase::Flagged;
+                if flagged || *phase == Phase::Review {
                     let text = |t: &Option<Text<'_>>| t.as_ref().map(|t| t.to_string());
-                    let open =
-                        OpenOrder { at, order: order.to_string(), step: text(step), detail: text(detail) };
-                    drop(orders.insert(order.to_string(), open));
+                    let (order, step, detail) = (order.to_string(), text(step), text(detail));
+                    let open = OpenOrder { at, order: order.clone(), step, detail, flagged };
+                    drop(orders.insert(order, open));
                 } else {
                     drop(orders.remove(&**order));
+                }
+            }
+            Happening::Doubted { artifact, times: 0, .. } => {
+                drop(self.life(stream).doubts.remove(&**artifact));
+            }
+            Happening::Doubted { artifact, who, reason, detail, times } => {
+                let doubts = &mut self.life(stream).doubts;
+                let (artifact, who, detail) = (artifact.to_string(), who.to_string(), detail.to_string());
+                let before = doubts.get(&artifact).filter(|d| d.reason == **reason && *times > 1);
+                let since = before.map_or(at, |before| before.since);
+                let reason = reason.to_string();
+                let doubt = Doubt {
+                    since,
+                    artifact: artifact.clone(),
+                    who,
+                    reason,
+                    detail,
+                    times: *times,
+                    refused: None,
+                };
+                drop(doubts.insert(artifact, doubt));
+            }
+            Happening::Refused { artifact, done, detail } => {
+                if let Some(doubt) = self.life(stream).doubts.get_mut(&**artifact) {
+                    doubt.refused = done.then(|| detail.to_string());
                 }
             }
             Happening::Moved { package, known, to, by, bytes, reason, detail } => {
@@ -421,7 +452,12 @@ fn keys<T>(open: &BTreeMap<Key, T>, stream: usize) -> Vec<Key> {
 
 impl Life {
     /// The daemon over the time; its packages have been taken out.
-    pub(super) fn finish(self, since: Timestamp, until: Timestamp, alive: Alive) -> (Daemon, Vec<OpenOrder>) {
+    pub(super) fn finish(
+        self,
+        since: Timestamp,
+        until: Timestamp,
+        alive: Alive,
+    ) -> (Daemon, Vec<OpenOrder>, Vec<Doubt>) {
         let mut spans = self.spans;
         if self.running {
             let there = matches!(alive, Alive::Runs | Alive::Hangs(_));
@@ -443,6 +479,8 @@ impl Life {
             alive,
             spans,
         };
-        (daemon, self.orders.into_values().collect())
+        let said = |o: &OpenOrder| !o.flagged || until.duration_since(o.at) < FLAGGED_FOR;
+        let orders = self.orders.into_values().filter(said).collect();
+        (daemon, orders, self.doubts.into_values().collect())
     }
 }

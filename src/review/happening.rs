@@ -60,6 +60,30 @@ pub enum Happening<'a> {
     Found {
         /// Their names.
         packages: Vec<Text<'a>>,
+        /// What was queued for them.
+        artifacts: Vec<Text<'a>>,
+    },
+    /// Something queued cannot be exported as it is.
+    Doubted {
+        /// What is queued.
+        artifact: Text<'a>,
+        /// What the laboratory calls it.
+        who: Text<'a>,
+        /// The code of what is wrong.
+        reason: Text<'a>,
+        /// In words.
+        detail: Text<'a>,
+        /// At so many looks so far; 0: not any more.
+        times: u32,
+    },
+    /// Something queued is put out of the queue.
+    Refused {
+        /// What.
+        artifact: Text<'a>,
+        /// It is done.
+        done: bool,
+        /// Why, and where it went.
+        detail: Text<'a>,
     },
     /// An order went on in the LIMS.
     Claim {
@@ -170,9 +194,22 @@ impl<'a> From<&'a Event> for Happening<'a> {
                 version: version.as_str().into(),
             },
             Event::Stopped { exit, why } => Self::Stopped { exit: *exit, why: why.as_str().into() },
-            Event::Ordered { order } => {
-                Self::Found { packages: order.packages.iter().map(|d| d.id.to_string().into()).collect() }
-            }
+            Event::Ordered { order } => Self::Found {
+                packages: order.packages.iter().map(|d| d.id.to_string().into()).collect(),
+                artifacts: order.artifacts.iter().map(|a| a.as_str().into()).collect(),
+            },
+            Event::Doubted { artifact, who, reason, detail, times } => Self::Doubted {
+                artifact: artifact.as_str().into(),
+                who: who.as_str().into(),
+                reason: reason.code().into(),
+                detail: detail.as_str().into(),
+                times: *times,
+            },
+            Event::Refused { artifact, done, detail } => Self::Refused {
+                artifact: artifact.as_str().into(),
+                done: *done,
+                detail: detail.as_str().into(),
+            },
             Event::Claim { order, phase, step, detail, .. } => Self::Claim {
                 order: order.0.as_str().into(),
                 phase: *phase,
@@ -199,10 +236,7 @@ impl<'a> From<&'a Event> for Happening<'a> {
                 failures: *failures,
                 error: error.as_str().into(),
             },
-            Event::Committing { .. }
-            | Event::Placed { .. }
-            | Event::Doubted { .. }
-            | Event::Refused { .. } => Self::Else,
+            Event::Committing { .. } | Event::Placed { .. } => Self::Else,
             Event::Incident(incident) => Self::Incident(Box::new(incident.clone())),
             Event::Restarted { actor, down_ms, .. } => {
                 Self::Restarted { actor: actor.as_str().into(), down_ms: *down_ms }

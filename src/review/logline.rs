@@ -96,7 +96,9 @@ trait Event<'a>: Deserialize<'a> {
 events! {
     Started { role: Text<'a>, host: Text<'a>, version: Text<'a>, ; pid: u32, }
     Stopped { why: Text<'a>, ; exit: i32, }
-    Ordered { packages: Text<'a>, ; }
+    Ordered { packages: Text<'a>, artifacts: Option<Text<'a>>, ; }
+    Doubted { artifact: Text<'a>, who: Text<'a>, reason: Text<'a>, detail: Text<'a>, ; times: u32, }
+    Refused { artifact: Text<'a>, detail: Text<'a>, ; done: bool, }
     Claim { order: Text<'a>, step: Option<Text<'a>>, detail: Option<Text<'a>>, ; phase: Phase, }
     OrderFailed { order: Text<'a>, error: Text<'a>, ; failures: u32, }
     Moved {
@@ -166,8 +168,19 @@ fn happening<'a>(event: &[u8], text: &'a str) -> Result<LogLine<'a>, String> {
         }),
         b"ordered" => read(text, |f: Ordered<'a>| H::Found {
             packages: list(f.packages).into_iter().map(Text::from).collect(),
+            artifacts: f.artifacts.map(list).unwrap_or_default().into_iter().map(Text::from).collect(),
         }),
-        b"committing" | b"placed" | b"doubted" | b"refused" => plain(text),
+        b"doubted" => read(text, |f: Doubted<'a>| H::Doubted {
+            artifact: f.artifact,
+            who: f.who,
+            reason: f.reason,
+            detail: f.detail,
+            times: f.times,
+        }),
+        b"refused" => {
+            read(text, |f: Refused<'a>| H::Refused { artifact: f.artifact, done: f.done, detail: f.detail })
+        }
+        b"committing" | b"placed" => plain(text),
         b"failed" => read(text, |f: Failed<'a>| H::Failed {
             package: f.package,
             by: f.by,

@@ -1,9 +1,10 @@
 //! Does somebody have to act, and on what? Rather too often than a wrong "nothing to do".
 use std::collections::BTreeMap;
 
-use super::answer::{Act, Alive, Daemon, IncidentAt, Review, Stopped, Verdict};
+use super::answer::{Act, Alive, Daemon, Doubt, IncidentAt, Review, Stopped, Verdict};
 use super::words::{clip, length, minute};
 use crate::clock;
+use crate::package::Reason;
 
 /// An actor that is not back this long after its restart was due does not come back by itself.
 const GRACE_SECS: f64 = 60.0;
@@ -50,9 +51,14 @@ pub(super) fn acts(r: &Review, twice: bool) -> Vec<Act> {
                 o.order,
                 minute(o.at)
             ),
-            "look at the step in the LIMS and end it there",
+            if o.flagged {
+                "see to what it says; it is said for 14 days"
+            } else {
+                "look at the step in the LIMS and end it there"
+            },
         );
     }
+    of_doubts(r, &mut act);
     of_stopped(r, &mut act);
     for t in &r.sources.log.troubles {
         act(
@@ -111,6 +117,33 @@ fn of_incident(one: &IncidentAt, r: &Review, act: &mut dyn FnMut(String, &str)) 
             "look at `status`; if it stays down, restart the daemon and report the fault",
         ),
         _ => {} // it is being restarted
+    }
+}
+
+/// Queued samples that somebody must correct; many with one reason are one thing to do.
+fn of_doubts(r: &Review, act: &mut dyn FnMut(String, &str)) {
+    let mut by_reason: BTreeMap<&str, Vec<&Doubt>> = BTreeMap::new();
+    for doubt in r.doubts.iter().filter(|d| d.refused.is_none()) {
+        by_reason.entry(&doubt.reason).or_default().push(doubt);
+    }
+    for (code, doubts) in by_reason {
+        let known = Reason::ALL.iter().find(|reason| reason.code() == code);
+        let cure = known.map_or("see what `status` says of it", |reason| reason.remedy());
+        if doubts.len() > FEW {
+            let names: Vec<&str> = doubts.iter().take(FEW).map(|d| d.who.as_str()).collect();
+            act(
+                format!("doubted: {} queued samples {code}, among them {}", doubts.len(), names.join(", ")),
+                cure,
+            );
+            continue;
+        }
+        for d in doubts {
+            let detail = clip(&d.detail, CLIP);
+            act(
+                format!("doubted: {} ({}) {code} since {}: {detail}", d.who, d.artifact, minute(d.since)),
+                cure,
+            );
+        }
     }
 }
 

@@ -26,6 +26,10 @@ impl Element {
     pub fn parse(bytes: &[u8]) -> Result<Self, Fault> {
         let text = std::str::from_utf8(bytes)
             .map_err(|e| Fault::at(e.valid_up_to() as u64, "the text is not valid UTF-8"))?;
+        if let Some(at) = text.find('\0') {
+            // The library lets it pass as it is and refuses the reference it would go back as.
+            return Err(Fault::at(at as u64, "there is a NUL, which XML does not have"));
+        }
         let mut reader = NsReader::from_str(text);
         reader.config_mut().check_end_names = true;
         let mut builder = Builder::default();
@@ -207,6 +211,7 @@ mod tests {
         assert_eq!(fault(b"<a>x&b;</a>"), "at byte 4: the entity &b; is not accepted");
         assert!(fault(b"<a k='&b;'/>").starts_with("at byte 0: in attribute k of <a>: "));
         assert!(fault(b"<a>&#0;</a>").starts_with("at byte 3: "));
+        assert_eq!(fault(b"<a>\0</a>"), "at byte 3: there is a NUL, which XML does not have");
     }
 
     #[test]

@@ -1,11 +1,17 @@
-//! Every recorded body must be readable by the reader that its root element calls for, and go back as it came.
+//! Every recorded body must be read by the reader that its root element calls for, to the values that another XML library
+//! found in it (`scripts/fixture-values`), and go back as it came.
 //!
 //! The bodies lie outside the project, in the folder named by `TSD_IMPORT_FIXTURES` or in `../shared/fixtures/clarity`;
-//! without it the test says so and passes. Bodies that no reader takes are listed by name, with the reason: a new one
+//! without it the tests say SKIPPED and pass. Bodies that no reader takes are listed by name, with the reason: a new one
 //! must be read or be added there.
+use super::fixtures_facts::{counts, facts};
 use super::*;
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+
+/// Made by `scripts/fixture-values`.
+const VALUES: &str = include_str!("fixtures_values.txt");
 
 /// Placeholders that the string literals of other projects' tests have in place of values.
 const FILLED: [(&str, &str); 10] = [
@@ -22,7 +28,7 @@ const FILLED: [(&str, &str); 10] = [
 ];
 
 /// Well-formed, kept whole, but not read into a value: part of the file name, and why.
-const ONLY_TREES: [(&str, &str); 18] = [
+const ONLY_TREES: [(&str, &str); 20] = [
     ("configuration_protocols.xml", "list of protocols: configuration names them by number"),
     ("crick/protocols.xml", "list of protocols: configuration names them by number"),
     ("configuration_workflows.xml", "list of workflows: stages are named in configuration"),
@@ -41,6 +47,8 @@ const ONLY_TREES: [(&str, &str); 18] = [
     ("sample_links.L245", "its links are bare words and no URIs"),
     ("WORKFLOW_STAGE_HISTORY_XML", "a fragment of an artifact"),
     ("placements_xml", "placements: only for steps with outputs"),
+    ("PLACEMENT_XML", "placements: only for steps with outputs"),
+    ("step_pools_xml", "pools: only for steps with outputs"),
 ];
 
 fn folder() -> PathBuf {
@@ -60,66 +68,108 @@ fn filled(text: &str, path: &str) -> String {
     }
 }
 
-/// Which reader took the body.
-fn read(element: &Element) -> Result<&'static str, Fault> {
-    if let Some(exception) = Exception::read(element) {
-        assert!(exception.message.is_none_or(|message| message == "Generic error message"));
-        return Ok("exception");
+/// All bodies, placeholders filled, by their path below the folder; `None`, said loudly, without the folder.
+fn bodies() -> Option<BTreeMap<String, Element>> {
+    let folder = folder();
+    if !folder.is_dir() {
+        let told = writeln!(std::io::stderr(), "SKIPPED: no recorded bodies at {}", folder.display());
+        told.unwrap();
+        return None;
     }
-    if Listing::read(element).is_ok() {
-        return Ok("listing");
+    let mut bodies = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(&folder) {
+        let entry = entry.unwrap();
+        let path = entry.path().strip_prefix(&folder).unwrap().display().to_string();
+        if path.ends_with(".xml") || path.ends_with(".xml.txt") {
+            let text = filled(&std::fs::read_to_string(entry.path()).unwrap(), &path);
+            let tree =
+                Element::parse(text.trim().as_bytes()).unwrap_or_else(|fault| panic!("{path}: {fault}"));
+            drop(bodies.insert(path, tree));
+        }
     }
-    match element.local() {
-        "artifact" => Artifact::read(element).map(|_| "artifact"),
-        "sample" => Sample::read(element).map(|_| "sample"),
-        "project" => Project::read(element).map(|_| "project"),
-        "container" => Container::read(element).map(|_| "container"),
-        "process" => Process::read(element).map(|_| "process"),
-        "demux" => Demux::read(element).map(|_| "demux"),
-        "queue" => Queue::read(element).map(|_| "queue"),
-        "protocol" => Protocol::read(element).map(|_| "protocol"),
-        "step" => Step::read(element).map(|_| "step"),
-        "actions" => Actions::read(element).map(|_| "actions"),
-        "program-status" => ProgramStatus::read(element).map(|_| "program-status"),
-        "details" if element.child("step").is_some() => StepDetails::read(element).map(|_| "step details"),
-        "details" => element.elements().try_for_each(|one| Artifact::read(one).map(drop)).map(|()| "batch"),
-        other => Err(Fault::new(format!("no reader for <{other}>"))),
+    Some(bodies)
+}
+
+/// What is found in a body, in the words of `scripts/fixture-values`.
+fn told(path: &str, tree: &Element) -> Vec<String> {
+    let (elements, attributes) = counts(tree);
+    let mut told = vec![format!("tree: {elements} elements, {attributes} attributes")];
+    let excused = ONLY_TREES.iter().any(|(name, _)| path.contains(name));
+    match facts(tree) {
+        Ok((kind, _)) if excused => panic!("{path} is excused, yet reads as {kind}"),
+        Ok((kind, found)) => told.extend([format!("kind: {kind}")].into_iter().chain(found)),
+        Err(_) if excused => told.push("kind: tree only".to_owned()),
+        Err(fault) => panic!("{path}: {fault}"),
+    }
+    told
+}
+
+#[test]
+fn recorded_bodies_have_these_values() {
+    let Some(bodies) = bodies() else { return };
+    let wanted: BTreeMap<&str, Vec<&str>> = VALUES
+        .split("# ")
+        .skip(1)
+        .map(|section| {
+            let mut lines = section.lines();
+            (lines.next().unwrap(), lines.collect())
+        })
+        .collect();
+    let (known, found): (Vec<&str>, Vec<&str>) =
+        (wanted.keys().copied().collect(), bodies.keys().map(String::as_str).collect());
+    assert_eq!(found, known, "after a change of the folder: scripts/fixture-values");
+    for (path, tree) in &bodies {
+        assert_eq!(told(path, tree), wanted[path.as_str()], "{path}");
     }
 }
 
 #[test]
-fn every_recorded_body_is_read_and_goes_back_as_it_came() {
-    let folder = folder();
-    if !folder.is_dir() {
-        #[allow(clippy::print_stdout)]
-        {
-            println!("ignored: fixtures absent ({})", folder.display());
+fn recorded_bodies_go_back_as_they_came() {
+    let Some(bodies) = bodies() else { return };
+    for (path, tree) in &bodies {
+        let written = Element::parse(&tree.to_bytes()).unwrap();
+        assert_eq!(written, *tree, "{path}");
+        assert_eq!(told(path, &written), told(path, tree), "{path}");
+        // What is PUT: unchanged, it says what was got.
+        if let Ok(details) = StepDetails::read(tree) {
+            // A list of fields that was not there is sent as an empty one.
+            let mut sent = details.document();
+            if tree.child("fields").is_none() {
+                assert!(
+                    matches!(sent.children.pop(), Some(Node::Element(last)) if last == Element::new("fields"))
+                );
+            }
+            assert_eq!(sent, *tree, "{path}");
         }
-        return;
-    }
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for entry in walkdir::WalkDir::new(&folder).sort_by_file_name() {
-        let entry = entry.unwrap();
-        let path = entry.path().strip_prefix(&folder).unwrap().display().to_string();
-        if !path.ends_with(".xml") && !path.ends_with(".xml.txt") {
-            continue;
+        if let Ok(actions) = Actions::read(tree) {
+            assert_eq!(actions.document(), tree, "{path}");
         }
-        let text = filled(&std::fs::read_to_string(entry.path()).unwrap(), &path);
-        let tree =
-            Element::parse(text.trim_start().as_bytes()).unwrap_or_else(|fault| panic!("{path}: {fault}"));
-        assert_eq!(Element::parse(&tree.to_bytes()).unwrap(), tree, "{path}");
-        let excused = ONLY_TREES.iter().any(|(name, _)| path.contains(name))
-            || path.contains("step_pools_xml")
-            || path.contains("PLACEMENT_XML"); // pools and placements: only for steps with outputs
-        let kind = match read(&tree) {
-            Ok(kind) if excused => panic!("{path} is excused, yet reads as {kind}"),
-            Ok(kind) => kind,
-            Err(_) if excused => "tree only",
-            Err(fault) => panic!("{path}: {fault}"),
-        };
-        *counts.entry(kind).or_default() += 1;
+        if let Ok(step) = Step::read(tree) {
+            assert_eq!(step.document(), tree, "{path}");
+        }
     }
-    assert_eq!(counts.values().sum::<usize>(), 77, "{counts:?}");
+}
+
+#[test]
+fn a_changed_action_is_all_that_changes_in_a_recorded_document() {
+    let Some(bodies) = bodies() else { return };
+    let mut tried = 0;
+    for (path, tree) in &bodies {
+        let Ok(before) = Actions::read(tree) else { continue };
+        let mut after = before.clone();
+        let first = before.next().remove(0).artifact;
+        after.set(|artifact| if *artifact == first { Action::Remove } else { Action::Complete });
+        let sent = Actions::read(&Element::parse(&after.document().to_bytes()).unwrap()).unwrap();
+        for (was, is) in before.next().iter().zip(sent.next()) {
+            let wanted = if was.artifact == first { ActionWord::Remove } else { ActionWord::Complete };
+            assert_eq!((&is.artifact, is.action), (&was.artifact, Some(wanted)), "{path}");
+            assert_eq!((is.step_uri, is.rework_step_uri), (None, None), "{path}");
+        }
+        assert_eq!(sent.document().child("escalation"), tree.child("escalation"), "{path}");
+        assert_eq!(sent.document().child("configuration"), tree.child("configuration"), "{path}");
+        tried += 1;
+    }
+    assert_eq!(tried, 3);
 }
 
 /// Values of real bodies that are known from looking at them.

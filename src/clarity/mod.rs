@@ -61,6 +61,10 @@ mod fake;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod fixtures_facts;
+#[cfg(test)]
 mod stories;
 #[cfg(test)]
 mod stories_work;
+#[cfg(test)]
+mod tree_properties;

@@ -26,6 +26,10 @@ impl Element {
     pub fn parse(bytes: &[u8]) -> Result<Self, Fault> {
         let text = std::str::from_utf8(bytes)
             .map_err(|e| Fault::at(e.valid_up_to() as u64, "the text is not valid UTF-8"))?;
+        if let Some(at) = text.find('\0') {
+            // The library lets it pass as it is and refuses the reference it would go back as.
+            return Err(Fault::at(at as u64, "there is a NUL, which XML does not have"));
+        }
         let mut reader = NsReader::from_str(text);
         reader.config_mut().check_end_names = true;
         let mut builder = Builder::default();
@@ -136,8 +140,23 @@ fn unescaped(Namespace(raw): Namespace<'_>, at: u64) -> Result<String, Fault> {
     value.map(Cow::into_owned).map_err(|e| Fault::at(at, format!("in the declaration of a namespace: {e}")))
 }
 
+/// Whether this can be the name of an element or attribute, with one prefix at most. The library takes anything up to
+/// the next blank for one, nothing at all included. Beyond ASCII any letter will do.
+fn is_name(text: &str) -> bool {
+    let begins = |c: char| c == '_' || c.is_alphabetic();
+    let goes_on = |c: char| begins(c) || c.is_numeric() || matches!(c, '-' | '.' | '\u{b7}');
+    let part = |part: &str| part.chars().next().is_some_and(begins) && part.chars().all(goes_on);
+    match text.split_once(':') {
+        Some((prefix, local)) => part(prefix) && part(local),
+        None => part(text),
+    }
+}
+
 fn element(start: &BytesStart<'_>, namespace: Option<String>, at: u64) -> Result<Element, Fault> {
     let name = start.name();
+    if !is_name(name.into_inner()) {
+        return Err(Fault::at(at, "an element has no proper name"));
+    }
     let mut attributes = Vec::new();
     for attribute in start.attributes() {
         let attribute = attribute.map_err(|e| Fault::at(at, format!("in <{}>: {e}", name.into_inner())))?;
@@ -148,6 +167,9 @@ fn element(start: &BytesStart<'_>, namespace: Option<String>, at: u64) -> Result
             ));
         }
         let key = attribute.key.into_inner();
+        if !is_name(key) {
+            return Err(Fault::at(at, format!("an attribute of <{}> has no proper name", name.into_inner())));
+        }
         let value = attribute
             .normalized_value(XmlVersion::Implicit1_0)
             .map_err(|e| Fault::at(at, format!("in attribute {key} of <{}>: {e}", name.into_inner())))?;
@@ -207,6 +229,20 @@ mod tests {
         assert_eq!(fault(b"<a>x&b;</a>"), "at byte 4: the entity &b; is not accepted");
         assert!(fault(b"<a k='&b;'/>").starts_with("at byte 0: in attribute k of <a>: "));
         assert!(fault(b"<a>&#0;</a>").starts_with("at byte 3: "));
+        assert_eq!(fault(b"<a>\0</a>"), "at byte 3: there is a NUL, which XML does not have");
+    }
+
+    #[test]
+    fn names_are_names() {
+        for body in ["<\r/>", "<1/>", "<-a/>", "<a'b'/>", "<:a/>", "<a&b/>", "<a=b/>"] {
+            assert_eq!(fault(body.as_bytes()), "at byte 0: an element has no proper name", "{body}");
+        }
+        assert_eq!(fault(b"<x xmlns:a='u'><a:/></x>"), "at byte 15: an element has no proper name");
+        assert_eq!(fault(b"<a 1='x'/>"), "at byte 0: an attribute of <a> has no proper name");
+        assert_eq!(fault(b"<a b:c:d='x'/>"), "at byte 0: an attribute of <a> has no proper name");
+        for body in ["<_a-1.b/>", "<prøve ä='1'/>", "<x xmlns:a='u'><a:b a:c='1'/></x>"] {
+            assert!(Element::parse(body.as_bytes()).is_ok(), "{body}");
+        }
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl World {
     }
 
     /// Starts the next program that guards this state, or goes on to the next state.
-    fn leave_state(&mut self, id: &str) -> Result<(), Refusal> {
+    pub(super) fn leave_state(&mut self, id: &str) -> Result<(), Refusal> {
         let run = self.step_run(id)?;
         let programs = self.settings.programs.iter().enumerate();
         let next = programs
@@ -82,7 +82,8 @@ impl World {
             return if at_once { self.program_ended(id) } else { Ok(()) };
         }
         let to = match state {
-            StepState::Started | StepState::StepSetup => StepState::RecordDetails,
+            StepState::Started => self.first_state(),
+            StepState::StepSetup => StepState::RecordDetails,
             StepState::RecordDetails => StepState::AssignNextSteps,
             _ => return self.finish(id),
         };

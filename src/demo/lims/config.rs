@@ -218,6 +218,7 @@ impl Config {
         });
         let triggers = settings.programs.iter().filter(|_| export).map(|program| {
             let status = match program.leaving {
+                StepState::Started => "STARTED",
                 StepState::AssignNextSteps => "COMPLETE",
                 _ => "RECORD_DETAILS",
             };

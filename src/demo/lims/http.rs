@@ -169,7 +169,8 @@ pub(super) fn dispatch(world: &mut World, call: &Call, uris: &Uris) -> Outcome {
         )
     };
     let rest = match parts.as_slice() {
-        ["api"] if call.method == "GET" => return Ok(versions(world, uris)),
+        // With a slash behind, as a client comes to it by way of `/api/v2/..`.
+        ["api"] | ["api", ""] if call.method == "GET" => return Ok(versions(world, uris)),
         ["api", "v2"] | ["api", "v2", ""] if call.method == "GET" => return Ok(world.index(uris)),
         ["api", "v2", rest @ ..] => rest,
         _ => return Err(unknown()),

@@ -131,7 +131,7 @@ pub enum ProgramOutcome {
 pub struct Program {
     /// Name shown in the protocol's configuration.
     pub name: String,
-    /// The state it guards.
+    /// The state it guards. One that guards `Started` begins by itself with the step.
     pub leaving: StepState,
     /// How many reads of the step or its program status still find it queued or running.
     pub reads: u32,

@@ -103,7 +103,7 @@ impl World {
         let reads = self.settings.started_reads;
         let run = StepRun {
             config: step.id,
-            state: if reads > 0 { StepState::Started } else { self.first_state() },
+            state: StepState::Started,
             started_reads: reads,
             started: self.now(),
             completed: None,
@@ -114,10 +114,14 @@ impl World {
             lots: Vec::new(),
         };
         let _ = self.steps.insert(id.clone(), run);
+        if reads == 0 {
+            self.leave_state(&id)?;
+        }
         Ok(id)
     }
 
-    fn first_state(&self) -> StepState {
+    /// Where a step comes to from `Started`.
+    pub(super) fn first_state(&self) -> StepState {
         if self.settings.setup_screen { StepState::StepSetup } else { StepState::RecordDetails }
     }
 
@@ -156,13 +160,10 @@ impl World {
     }
 
     fn look_at(&mut self, id: &str) -> Result<(), Refusal> {
-        let first = self.first_state();
         let run = self.step_run_mut(id)?;
-        if run.state == StepState::Started {
-            run.started_reads = run.started_reads.saturating_sub(1);
-            if run.started_reads == 0 {
-                run.state = first;
-            }
+        if run.state == StepState::Started && run.started_reads > 0 {
+            run.started_reads -= 1;
+            return if run.started_reads == 0 { self.leave_state(id) } else { Ok(()) };
         }
         if let Some(program) = &mut run.program
             && program.reads_left > 0

@@ -232,3 +232,37 @@ async fn a_batch_may_answer_202_and_artifacts_are_written_whole() {
     let again = server.get(&format!("artifacts/{root}")).await.good();
     assert_eq!(udf(&again, "Export failed description"), Some("mangler prøve"));
 }
+
+#[tokio::test]
+async fn a_program_at_the_start_holds_the_step_in_started() {
+    let program = |outcome| Program {
+        name: "Check inputs".to_owned(),
+        leaving: StepState::Started,
+        reads: 2,
+        outcome,
+        message: None,
+    };
+    let settings = Settings {
+        programs: vec![program(ProgramOutcome::Ok)],
+        started_reads: 1,
+        setup_screen: true,
+        ..Settings::default()
+    };
+    let server = Server::new(settings).await;
+    let roots: Vec<String> = server.samples(&["A", "B"]).into_iter().map(|s| s.root_artifact).collect();
+    let trigger = server.get("configuration/protocols/901/steps/1601").await.good();
+    assert_eq!(trigger.child("epp-triggers").unwrap().children[0].attr("status"), Some("STARTED"));
+    let id = server.start(&[&roots[0]]).await;
+    let status = format!("steps/{id}/programstatus");
+    assert_eq!(server.get(&status).await.status, 404, "it has not begun");
+    assert_eq!(server.get(&status).await.good().child("status").unwrap().text(), "QUEUED");
+    assert_eq!(server.state(&id).await, "Started");
+    assert_eq!(server.state(&id).await, "Step Setup");
+    server.lims.configure(|settings| settings.programs = vec![program(ProgramOutcome::Error)]);
+    let id = server.start(&[&roots[1]]).await;
+    for _ in 0..5 {
+        assert_eq!(server.state(&id).await, "Started", "a failed one holds it for ever");
+    }
+    assert_eq!(server.try_call("DELETE", &format!("steps/{id}"), None).await.unwrap().status, 204);
+    assert_eq!(server.lims.queued(), [roots[1].as_str()]);
+}

@@ -59,3 +59,13 @@ fn the_commands_of_the_readme_exist() {
         assert!(readme.contains(file) && !doc(file).is_empty(), "{file}");
     }
 }
+
+/// The example is a work order that would be taken: the program's own reader judges it.
+#[test]
+fn the_example_of_a_work_order_is_one() {
+    let text = doc("docs/work-orders.md");
+    let example = block(&text, "{\n  \"version\"");
+    let root = std::path::Path::new("/delivery");
+    let packages = tsd_import::nsc::directory::judge(example.as_bytes(), root, 7).unwrap();
+    assert_eq!(packages, ["samples/Diag-wgs1-HG12345677/r1", "analyses/Diag-wgs1-HG12345677-SINGLE/r1"]);
+}

@@ -136,3 +136,31 @@ fn missing_secret_files_are_named_with_their_key() {
         assert!(said.contains(key), "{said}");
     }
 }
+
+/// A site whose orders are files is asked nothing about a LIMS; one with a LIMS is.
+#[test]
+fn a_lims_is_demanded_only_where_orders_come_from_it() {
+    let shipped = shipped("nsc.toml");
+    let mut section = String::new();
+    let mut kept = String::new();
+    for line in shipped.lines() {
+        if line.starts_with('[') {
+            section = line.to_owned();
+        }
+        if !section.starts_with("[lims") && !line.starts_with("lims.") {
+            kept += &format!("{line}\n");
+        }
+    }
+    let said = load(&kept, &[]).unwrap_err().to_string();
+    assert!(said.contains("lims.base: must be set") && said.contains("lims.user: must be set"), "{said}");
+    let directory = [
+        ("TSD_IMPORT__ORDERS__SOURCE", "directory"),
+        ("TSD_IMPORT__ORDERS__ON_INVALID", "route"),
+        ("TSD_IMPORT__ORDERS__DIRECTORY", "/data/orders"),
+    ];
+    let conf = load(&kept, &directory).unwrap();
+    let Side::Nsc(nsc) = conf.side else { panic!("role nsc") };
+    assert_eq!(nsc.orders.source, OrderSource::Directory("/data/orders".into()));
+    let said = load(&kept, &directory[..2]).unwrap_err().to_string();
+    assert!(said.contains("orders.directory: must be set"), "{said}");
+}

@@ -74,6 +74,12 @@ pub struct Fault {
     pub detail: String,
 }
 
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.reason, self.detail)
+    }
+}
+
 /// An order that is ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {

@@ -21,4 +21,5 @@ mod silence;
 mod split;
 mod stop;
 mod two_hosts;
+mod work_orders;
 mod world;

@@ -320,6 +320,18 @@ impl Directory {
     }
 }
 
+/// The packages that a work order stands for, if every file that it names had so many bytes; what is wrong with it otherwise.
+pub fn judge(text: &[u8], delivery: &std::path::Path, bytes: u64) -> Result<Vec<String>, String> {
+    let order = WorkOrder::parse(text).map_err(|fault| fault.to_string())?;
+    let files = order.files(delivery).map_err(|fault| fault.to_string())?;
+    let measured = files.into_iter().map(|path| (path, text::Measured::Bytes(bytes))).collect();
+    match order.order(OrderId("judged".into()), "judged", delivery, &measured) {
+        Ok(order) => Ok(order.packages.iter().map(|d| d.id.to_string()).collect()),
+        Err(Obstacle::Wrong(fault)) => Err(fault.to_string()),
+        Err(Obstacle::NotYet(why)) => Err(why),
+    }
+}
+
 /// How the journal stands to a name in `new/`.
 enum Known {
     New,
@@ -346,12 +358,6 @@ fn known(fold: &Fold, name: &str) -> Known {
 fn artifact(order: &Order) -> Result<&str, Failure> {
     let first = order.artifacts.first().map(String::as_str);
     first.ok_or_else(|| Failure::Fatal(format!("order {} of a directory has no file", order.id)))
-}
-
-impl std::fmt::Display for Fault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.reason, self.detail)
-    }
 }
 
 impl Source for Directory {

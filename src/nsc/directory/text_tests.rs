@@ -82,8 +82,10 @@ fn every_fault_names_its_field() {
         ("version: 2 is not known", |o| o["version"] = json!(2)),
         ("version", |o| drop(o.as_object_mut().unwrap().remove("version"))),
         ("unknown field `extra`", |o| o["extra"] = json!(1)),
-        ("packages[1]: unknown field `prio`", |o| o["packages"][1]["prio"] = json!("high")),
-        ("packages[0].files[1]: unknown field `sha`", |o| o["packages"][0]["files"][1]["sha"] = json!("x")),
+        ("packages[1].prio: unknown field `prio`", |o| o["packages"][1]["prio"] = json!("high")),
+        ("packages[0].files[1].sha: unknown field `sha`", |o| {
+            o["packages"][0]["files"][1]["sha"] = json!("x")
+        }),
         ("packages: there are 0", |o| o["packages"] = json!([])),
         ("packages: there are 201", |o| o["packages"] = json!(vec![good()["packages"][2].clone(); 201])),
         ("packages[0].files: there are 1001", |o| {
@@ -158,7 +160,8 @@ fn no_path_leads_out_of_the_delivery() {
 #[test]
 fn half_a_text_two_texts_and_fields_given_twice_are_refused() {
     let text = good().to_string();
-    for cut in [0, 1, text.len() / 2, text.len() - 1] {
+    let length = text.chars().count();
+    for cut in [0, 1, length / 2, length - 1] {
         let half: String = text.chars().take(cut).collect();
         assert!(WorkOrder::parse(half.as_bytes()).is_err(), "{cut}");
     }

@@ -160,7 +160,8 @@ async fn told_by(script: &str) -> Option<(Value, Lims, Vec<String>)> {
         Ok(python) => python,
         Err(why) => {
             assert!(std::env::var_os("TSD_IMPORT_NO_SKIP").is_none(), "{script} may not be skipped: {why}");
-            // Not println: the test harness would keep it to itself.
+            // Not eprintln: the test harness would keep it to itself.
+            #[allow(clippy::explicit_write)]
             writeln!(std::io::stderr(), "SKIPPED: tests/clients/{script} did not run: {why}").unwrap();
             return None;
         }

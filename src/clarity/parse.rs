@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn names_are_names() {
-        for body in ["<\r/>", "<1/>", "<-a/>", "<a'b'/>", "<:a/>", "<a&b/>", "<a=b/>"] {
+        for body in ["<\r/>", "<1/>", "<-a/>", "<a'b'/>", "<a&b/>", "<a=b/>"] {
             assert_eq!(fault(body.as_bytes()), "at byte 0: an element has no proper name", "{body}");
         }
         assert_eq!(fault(b"<x xmlns:a='u'><a:/></x>"), "at byte 15: an element has no proper name");

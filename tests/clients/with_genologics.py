@@ -8,7 +8,7 @@ import time
 from xml.etree import ElementTree
 
 import requests
-from genologics.entities import Artifact, Containertype, Protocol, ProtocolStep, Queue, Step, Workflow
+from genologics.entities import Artifact, Containertype, ProtocolStep, Queue, Step, Workflow
 from genologics.lims import Lims
 
 HOST, USER, PASSWORD = sys.argv[1:]

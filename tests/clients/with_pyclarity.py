@@ -5,9 +5,10 @@ usage: with_pyclarity.py HOST USER PASSWORD
 import json
 import sys
 import time
+from xml.etree import ElementTree
 
 import requests
-from pyclarity_lims.entities import Artifact, ProtocolStep, Queue, Stage, Step
+from pyclarity_lims.entities import Artifact, Queue, Step
 from pyclarity_lims.lims import Lims
 
 HOST, USER, PASSWORD = sys.argv[1:]
@@ -48,8 +49,6 @@ saw["queue"] = sorted(a.id for a in artifacts)
 saw["queued_since"] = all(since.utcoffset() is not None for _, since, _ in queue.queued_artifacts)
 
 # The batch, by hand: get_batch of this version calls Element.getchildren, which Python 3.9 took away.
-from xml.etree import ElementTree  # noqa: E402
-
 root = ElementTree.Element("{http://genologics.com/ri}links")
 for artifact in artifacts:
     ElementTree.SubElement(root, "link", uri=artifact.uri.split("?")[0], rel="artifacts")

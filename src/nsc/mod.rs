@@ -1,6 +1,7 @@
 //! The sequencing centre, in order of flow: [`poller`] (LIMS queue → orders) → [`packager`] (orders → packages in the
 //! transfer tree, and the LIMS step from claim to completion) → [`uploader`] (packages → the bucket, `COMMIT` last).
 pub mod exporter;
+pub mod fastq;
 mod ledger;
 mod order;
 mod pack;
@@ -9,6 +10,7 @@ pub mod poller;
 mod reading;
 mod send;
 pub mod source;
+mod survey;
 mod tree;
 pub mod uploader;
 

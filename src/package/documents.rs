@@ -337,7 +337,7 @@ mod tests {
                 "a",
                 "a",
                 sample("a", &["x_R1_001.fastq.gz", "y_R2_001.fastq.gz"]),
-                "there is no x_R2_001.fastq.gz",
+                "there is no y_R1_001.fastq.gz",
             ),
             ("a", "a", sample("a", &[]), "no reads"),
             ("a", "a", sample("a", &["gone_R1_001", "gone_R2_001"]), "names gone_R2_001"),

@@ -17,22 +17,17 @@ const WAITING: usize = 1;
 pub struct Part {
     /// The bytes.
     pub bytes: Bytes,
-    room: Option<Arc<OwnedSemaphorePermit>>,
+    _room: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl Part {
     pub(super) fn new(bytes: Bytes, room: OwnedSemaphorePermit) -> Self {
-        Self { bytes, room: Some(Arc::new(room)) }
+        Self { bytes, _room: Some(Arc::new(room)) }
     }
 
     /// Of bytes that take nobody's room.
     pub fn free(bytes: Bytes) -> Self {
-        Self { bytes, room: None }
-    }
-
-    /// Whether it counts against `parts_in_flight`.
-    pub fn takes_room(&self) -> bool {
-        self.room.is_some()
+        Self { bytes, _room: None }
     }
 }
 
@@ -89,21 +84,18 @@ impl Heard {
 mod tests {
     use super::*;
 
-    async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-        tokio::task::spawn_blocking(work).await.unwrap()
-    }
-
     #[tokio::test]
     async fn an_end_is_an_end_only_when_it_was_announced() {
         for announced in [true, false] {
             let (mut listener, mut heard) = listening();
+            let hears = tokio::task::spawn_blocking(move || (heard.wait(), heard.wait()));
             assert!(listener.hear(Part::free(Bytes::from_static(b"a"))).await);
             if announced {
                 listener.end().await
             } else {
                 drop(listener)
             }
-            let (first, then) = on_a_thread(move || (heard.wait(), heard.wait())).await;
+            let (first, then) = hears.await.unwrap();
             assert_eq!(first.unwrap().unwrap().bytes, "a");
             assert_eq!(then.map(|p| p.is_none()), if announced { Ok(true) } else { Err(Cut) });
         }
@@ -114,10 +106,11 @@ mod tests {
         let room = Arc::new(tokio::sync::Semaphore::new(1));
         let (mut listener, mut heard) = listening();
         let part = Part::new(Bytes::from_static(b"x"), room.clone().acquire_owned().await.unwrap());
-        assert!(part.takes_room() && listener.hear(part.clone()).await);
+        assert!(listener.hear(part.clone()).await);
         drop(part);
         assert_eq!(room.available_permits(), 0);
-        let (part, heard) = on_a_thread(move || (heard.wait().unwrap().unwrap(), heard)).await;
+        let (part, heard) =
+            tokio::task::spawn_blocking(move || (heard.wait().unwrap().unwrap(), heard)).await.unwrap();
         assert_eq!(room.available_permits(), 0);
         drop(part);
         assert_eq!(room.available_permits(), 1);

@@ -336,3 +336,7 @@ mod tests {
         assert_eq!(base64_of(&Sha256Hex::of(b"")), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
     }
 }
+
+#[cfg(test)]
+#[path = "up_tests.rs"]
+mod sending;

@@ -143,8 +143,9 @@ fn well_formed(record: &Record) -> Result<(), String> {
         return Err(format!("it has {} bases and {} qualities", bases.len(), qualities.len()));
     }
     // Folds without a way out are what the compiler makes vector code of.
-    if !bases.iter().fold(true, |good, b| good & matches!(b, b'A' | b'C' | b'G' | b'T' | b'N')) {
-        return Err("it has bases other than A, C, G, T and N".into());
+    // A base that was not called is N, or a point from Illumina's older programs.
+    if !bases.iter().fold(true, |good, b| good & matches!(b, b'A' | b'C' | b'G' | b'T' | b'N' | b'.')) {
+        return Err("it has bases other than A, C, G, T and N (or .)".into());
     }
     if !qualities.iter().fold(true, |good, q| good & (b'!'..=b'~').contains(q)) {
         return Err("it has qualities outside of ! to ~".into());

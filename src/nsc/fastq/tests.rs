@@ -21,7 +21,7 @@ fn gz(text: &[u8]) -> Vec<u8> {
 
 /// Reads that differ in bases by `salt`.
 fn reads(count: u64, end: &str, salt: u64) -> String {
-    let base = |n: u64| ["A", "C", "G", "T", "N"][(n % 5) as usize];
+    let base = |n: u64| ["A", "C", "G", "T", "N", "."][(n % 6) as usize];
     let bases = |n: u64| (0..7).map(|p| base((n + salt) * (p + 3) + p)).collect::<String>();
     (0..count).map(|n| format!("@LH00534:1:A22:1:1101:{n}:7{end}\n{}\n+\nIIII#-9\n", bases(n))).collect()
 }
@@ -76,7 +76,7 @@ fn what_is_no_fastq_is_said_with_the_read() {
         (odd("@LH00534:1:A22:1:1101:1:7", "LH:1:7"), "at read 2: its first line begins with no @"),
         (odd(":1101:2:7\n", ":1101:2:7\n\n"), "at read 3: its third line begins with no +"),
         (odd("\n+\nIIII#-9\n", "\n+\nIIII#-\n"), "at read 1: it has 7 bases and 6 qualities"),
-        (odd("\nAT", "\nat"), "at read 1: it has bases other than A, C, G, T and N"),
+        (said("@a\nACgT\n+\nIIII\n"), "at read 1: it has bases other than A, C, G, T and N"),
         (odd("IIII#-9", "III \u{7f}#9"), "at read 1: it has qualities outside"),
         (odd("@LH00534:1:A22:1:1101:1:7", "@"), "at read 2: its name has 0 characters"),
         (odd("@LH00534:1:A22:1:1101:1:7", "@\u{e6}"), "at read 2: its name holds a character"),
@@ -138,13 +138,24 @@ fn cut_anywhere_a_file_is_refused() {
 #[test]
 fn a_flipped_bit_is_seen_wherever_gzip_says_anything_of_the_text() {
     let file = gz(reads(30, " 1:N:0:A", 0).as_bytes());
+    let text = |file: &[u8]| {
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut flate2::read::MultiGzDecoder::new(file), &mut text).unwrap();
+        text
+    };
+    let mut harmless = 0;
     for at in 10..file.len() {
         for bit in 0..8 {
             let mut bent = file.clone();
             bent[at] ^= 1 << bit;
-            let _refused = checked(&bent).expect_err("a bit was flipped behind the header");
+            if checked(&bent).is_ok() {
+                // Bits that fill up the last byte, and other ways to say the same: md5 sees them, nobody else needs to.
+                assert_eq!(text(&bent), text(&file), "byte {at}, bit {bit}");
+                harmless += 1;
+            }
         }
     }
+    assert!(harmless < 12, "{harmless} of {}", 8 * file.len());
 }
 
 proptest! {

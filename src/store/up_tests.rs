@@ -131,6 +131,6 @@ async fn a_file_that_is_replaced_while_it_is_read_is_refused() {
 }
 
 fn replace(from: &Path, to: &Path) {
-    std::fs::remove_file(to).unwrap();
+    crate::fs::remove_file(to).unwrap();
     crate::fs::publish(from, to).unwrap();
 }

@@ -248,9 +248,19 @@ pub struct Fingerprint {
 impl Fingerprint {
     /// Reads it from the file system.
     pub fn of(path: &Path) -> Result<Self, FsError> {
-        let m = fs::metadata(path).map_err(FsError::at("look at", path))?;
+        Ok(Self::from(&fs::metadata(path).map_err(FsError::at("look at", path))?))
+    }
+
+    /// Of an open file, whatever bears its name meanwhile.
+    pub fn of_open(file: &File, path: &Path) -> Result<Self, FsError> {
+        Ok(Self::from(&file.metadata().map_err(FsError::at("look at", path))?))
+    }
+}
+
+impl From<&fs::Metadata> for Fingerprint {
+    fn from(m: &fs::Metadata) -> Self {
         let mtime_ns = i128::from(m.mtime()) * 1_000_000_000 + i128::from(m.mtime_nsec());
-        Ok(Self { size: m.size(), mtime_ns, inode: m.ino() })
+        Self { size: m.size(), mtime_ns, inode: m.ino() }
     }
 }
 

@@ -199,6 +199,7 @@ impl Kit<'_> {
             sender: Sender { name: self.conf.host.clone(), epoch: 1 },
             signer: signer.map_err(|e| crate::chain(&e))?,
             refused: refused.clone(),
+            reads: nsc.orders.reads,
         };
         let packing = Packing {
             journal: journal.clone(),

@@ -100,16 +100,11 @@ async fn nothing_is_changed_without_a_lease() {
     let meter = Board::default().begin("uploader", "t".into());
     let hold = disks.hold("t").await.unwrap();
     let (secret, large) = (at("secret"), at("large"));
+    let from = |path| Origin { hold: &hold, disk: &disk, path, expected: fs::Fingerprint::of(path).unwrap() };
     let sent = [
         store.put("p/COMMIT", bytes::Bytes::from_static(b"{}")).await.map(drop),
-        store
-            .send_file("p/secret", Origin { hold: &hold, disk: &disk, path: &secret }, true, &meter)
-            .await
-            .map(drop),
-        store
-            .send_file("p/large", Origin { hold: &hold, disk: &disk, path: &large }, true, &meter)
-            .await
-            .map(drop),
+        store.send_file("p/secret", from(&secret), true, None, &meter).await.map(drop),
+        store.send_file("p/large", from(&large), true, None, &meter).await.map(drop),
         store.get_small("p/COMMIT", 10).await.map(drop),
         store.list("p/", |_| {}).await,
     ];

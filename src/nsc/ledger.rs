@@ -1,7 +1,9 @@
 //! What of a package has been sent already: a small side file per package, so that a restart sends nothing twice.
 //!
 //! One JSON line per acknowledged file, fsynced, with the file's fingerprint at that time. A line counts only while size,
-//! modification time and inode are unchanged; otherwise the file is sent anew. A torn line is simply not counted.
+//! modification time and inode are unchanged; otherwise the file is sent anew. A torn line is simply not counted. What a check found
+//! in the file stands in the line too, so that its mate can be compared with it; a line that does not tell what is wanted
+//! (written by an older program, or while nothing was checked) does not count, and the file is read again.
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,6 +11,7 @@ use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
+use super::fastq::Found;
 use crate::disk::OnDisk;
 use crate::fs::{self, Fingerprint, FsError, Mode};
 use crate::package::{Digests, PackageId, RelPath};
@@ -17,14 +20,34 @@ use crate::package::{Digests, PackageId, RelPath};
 struct Entry {
     file: RelPath,
     source: Fingerprint,
-    digests: Digests,
+    #[serde(flatten)]
+    known: Known,
+}
+
+/// What is known of a file that the store has acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// Of its bytes.
+    pub digests: Digests,
+    /// What stands in it, if it was checked.
+    #[serde(default, rename = "reads", skip_serializing_if = "Option::is_none")]
+    pub found: Option<Found>,
+}
+
+/// What must be known of a file, or it is read again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Want {
+    /// The md5, to compare it with the delivery's.
+    pub md5: bool,
+    /// What stands in it.
+    pub found: bool,
 }
 
 /// The side file of one package. It is open only while a line is written, so that nobody but a disk's thread ever closes it.
 pub struct Ledger {
     path: PathBuf,
     writing: Mutex<()>,
-    sent: BTreeMap<RelPath, (Fingerprint, Digests)>,
+    sent: BTreeMap<RelPath, (Fingerprint, Known)>,
 }
 
 impl Ledger {
@@ -38,7 +61,7 @@ impl Ledger {
             text => text.map_err(FsError::at("read", &path))?,
         };
         let entries = text.lines().filter_map(|line| serde_json::from_str::<Entry>(line).ok());
-        let sent = entries.map(|e| (e.file, (e.source, e.digests))).collect();
+        let sent = entries.map(|e| (e.file, (e.source, e.known))).collect();
         let ledger = Self { path, writing: Mutex::new(()), sent };
         if !text.is_empty() && !text.ends_with('\n') {
             ledger.write(on, b"\n")?; // ends a torn line, so that the next one is whole
@@ -46,9 +69,11 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// The digests of `file` if it was acknowledged and has not changed since.
-    pub fn sent(&self, file: &RelPath, now: Fingerprint) -> Option<&Digests> {
-        self.sent.get(file).filter(|(then, _)| *then == now).map(|(_, digests)| digests)
+    /// What is known of `file` if it was acknowledged, has not changed since, and all that is wanted is known.
+    pub fn sent(&self, file: &RelPath, now: Fingerprint, want: Want) -> Option<&Known> {
+        let (then, known) = self.sent.get(file)?;
+        let enough = known.digests.md5.is_some() >= want.md5 && known.found.is_some() >= want.found;
+        (*then == now && enough).then_some(known)
     }
 
     /// Notes an acknowledged file. Late, the line is as true as in time: what the store has acknowledged it has.
@@ -57,9 +82,9 @@ impl Ledger {
         on: &OnDisk,
         file: &RelPath,
         source: Fingerprint,
-        digests: &Digests,
+        known: &Known,
     ) -> Result<(), FsError> {
-        let entry = Entry { file: file.clone(), source, digests: digests.clone() };
+        let entry = Entry { file: file.clone(), source, known: known.clone() };
         let mut line = serde_json::to_vec(&entry).expect("plain fields always serialise");
         line.push(b'\n');
         self.write(on, &line)
@@ -80,7 +105,7 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::package::HashState;
+    use crate::package::{HashState, Sha256Hex};
 
     #[test]
     fn a_file_counts_while_it_is_unchanged_and_torn_lines_do_not_spoil_the_next() {
@@ -89,18 +114,66 @@ mod tests {
         let id: PackageId = "samples/a/r1".parse().unwrap();
         let (x, y): (RelPath, RelPath) = ("x".parse().unwrap(), "y".parse().unwrap());
         let source = Fingerprint { size: 3, mtime_ns: 5, inode: 7 };
-        let digests = HashState::new(true).finish();
-        Ledger::open(on, dir.path(), &id).unwrap().note(on, &x, source, &digests).unwrap();
+        let digests = HashState::new(false).finish();
+        let known = Known { digests, found: None };
+        Ledger::open(on, dir.path(), &id).unwrap().note(on, &x, source, &known).unwrap();
         let ledger = Ledger::open(on, dir.path(), &id).unwrap();
-        assert_eq!(ledger.sent(&x, source), Some(&digests));
-        assert_eq!(ledger.sent(&x, Fingerprint { mtime_ns: 6, ..source }), None);
+        assert_eq!(ledger.sent(&x, source, Want::default()), Some(&known));
+        assert_eq!(ledger.sent(&x, Fingerprint { mtime_ns: 6, ..source }, Want::default()), None);
         ledger.write(on, b"{\"file\":\"y\",\"sou").unwrap();
         let ledger = Ledger::open(on, dir.path(), &id).unwrap();
-        assert_eq!(ledger.sent(&y, source), None);
-        ledger.note(on, &y, source, &digests).unwrap();
+        assert_eq!(ledger.sent(&y, source, Want::default()), None);
+        ledger.note(on, &y, source, &known).unwrap();
         let ledger = Ledger::open(on, dir.path(), &id).unwrap();
-        assert!(ledger.sent(&x, source).is_some() && ledger.sent(&y, source).is_some());
+        assert!(
+            ledger.sent(&x, source, Want::default()).is_some()
+                && ledger.sent(&y, source, Want::default()).is_some()
+        );
         ledger.close(on).unwrap();
-        assert_eq!(Ledger::open(on, dir.path(), &id).unwrap().sent(&x, source), None);
+        assert_eq!(Ledger::open(on, dir.path(), &id).unwrap().sent(&x, source, Want::default()), None);
+    }
+
+    #[test]
+    fn a_line_that_does_not_tell_enough_does_not_count() {
+        let on = &OnDisk::alone();
+        let dir = tempfile::tempdir().unwrap();
+        let id: PackageId = "samples/a/r1".parse().unwrap();
+        let source = Fingerprint { size: 0, mtime_ns: 5, inode: 7 };
+        let names = Sha256Hex::of(b"");
+        let found = Found {
+            reads: 1,
+            bases: 1,
+            first: "r".into(),
+            last: "r".into(),
+            names: names.clone(),
+            end: Some(1),
+            beginning: names,
+        };
+        let ledger = Ledger::open(on, dir.path(), &id).unwrap();
+        let mut wants = Vec::new();
+        for (name, md5, reads) in [("none", false, false), ("md5", true, false), ("all", true, true)] {
+            let path: RelPath = name.parse().unwrap();
+            let known = Known { digests: HashState::new(md5).finish(), found: reads.then(|| found.clone()) };
+            ledger.note(on, &path, source, &known).unwrap();
+            wants.push((path, md5, reads, known));
+        }
+        // As a program wrote it that checked no reads.
+        let old = r#"{"file":"old","source":{"size":0,"mtime_ns":5,"inode":7},"digests":DIGESTS}"#;
+        let digests = serde_json::to_string(&HashState::new(true).finish()).unwrap();
+        ledger.write(on, format!("{}\n", old.replace("DIGESTS", &digests)).as_bytes()).unwrap();
+        wants.push((
+            "old".parse().unwrap(),
+            true,
+            false,
+            Known { digests: HashState::new(true).finish(), found: None },
+        ));
+        let ledger = Ledger::open(on, dir.path(), &id).unwrap();
+        for (path, has_md5, has_reads, known) in wants {
+            for (md5, found) in [(false, false), (true, false), (true, true)] {
+                let told = ledger.sent(&path, source, Want { md5, found });
+                let enough = (has_md5 || !md5) && (has_reads || !found);
+                assert_eq!(told, enough.then_some(&known), "{path} {md5} {found}");
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@ mod claim;
 pub mod directory;
 mod doubts;
 pub mod exporter;
+pub mod fastq;
 mod ledger;
 mod order;
 mod outcome;
@@ -14,6 +15,7 @@ mod reading;
 mod send;
 mod settle;
 pub mod source;
+mod survey;
 mod tree;
 pub mod uploader;
 

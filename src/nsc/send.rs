@@ -1,7 +1,7 @@
 //! One package on its way into the bucket: files side by side, then the manifest, the signature, and `COMMIT` last.
 //!
-//! Each file is read once; its SHA-256 goes into the manifest, its md5 and size are compared with the `.sample` in the same
-//! pass. The bytes of `COMMIT` are journalled before they are put, so a repeat after a crash puts the same bytes.
+//! Each file is read once; its SHA-256 goes into the manifest, its md5 and size are compared with the `.sample` and, for
+//! FASTQ, what stands in it is checked ([`super::fastq`]) in the same pass. When all are through R1 is compared with R2. The bytes of `COMMIT` are journalled before they are put, so a repeat after a crash puts the same bytes.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,21 +9,23 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::ledger::Ledger;
+use super::fastq::{self, Found, Verdict};
+use super::ledger::{Known, Ledger, Want};
+use super::survey::{Payload, Survey, keep_manifest, survey, unchanged};
 use super::tree::Tree;
 use crate::blame::{Blame, Failure};
 use crate::chain;
 use crate::clock;
-use crate::disk::{Disk, Disks, Hold, OnDisk};
-use crate::fs::{self, Fingerprint, FsError};
+use crate::conf::ReadsCheck;
+use crate::disk::{Disk, Disks, Hold};
 use crate::journal::{Facts, Journal};
 use crate::notices::Notices;
 use crate::package::{
-    COMMIT, COMMIT_SIG, Commit, Digests, MANIFEST, MAX_DOCUMENT_BYTES, Manifest, PackageId, Priority, Read,
-    Reason, RelPath, Sender, Sha256Hex, State, expected_reads, is_document,
+    COMMIT, COMMIT_SIG, Commit, Digests, MANIFEST, Manifest, PackageId, Priority, Reason, RelPath, Sender,
+    Sha256Hex, State,
 };
 use crate::signature::Signer;
-use crate::store::{Origin, Store};
+use crate::store::{Origin, Sent, Store};
 use crate::supervisor::meter::Meter;
 
 /// All that sending needs; clones share.
@@ -51,75 +53,54 @@ pub struct Sending {
     pub signer: Option<Signer>,
     /// What lies in the tree and is not taken.
     pub refused: Notices,
+    /// How much is asked of FASTQ.
+    pub reads: ReadsCheck,
 }
 
-struct Payload {
-    path: RelPath,
-    on_disk: PathBuf,
-    source: Fingerprint,
-    expected: Option<Read>,
+/// What must be known of a file before it counts as sent.
+fn wanted(file: &Payload, reads: ReadsCheck) -> Want {
+    let named = file.expected.is_some();
+    Want {
+        md5: named,
+        found: named && reads == ReadsCheck::Full && file.path.as_str().ends_with(".fastq.gz"),
+    }
 }
 
-/// What is in the package, and what its documents promise of it.
-fn survey(on: &OnDisk, tree: &Tree, dir: &Path) -> Result<Vec<Payload>, Failure> {
-    if !fs::dir_exists(dir)? {
-        fs::answers(&tree.scratch())?;
-        return Err(Blame::stop(
-            Reason::FileMissing,
-            format!("the package directory {} is gone", dir.display()),
-        ));
-    }
-    let found = fs::plain_files(dir).map_err(|e| match e.is_outage() {
-        true => Failure::Outage(chain(&e)),
-        false => Blame::stop(Reason::UnsafeContent, chain(&e)),
-    })?;
-    let (mut payload, mut documents) = (BTreeMap::new(), BTreeMap::new());
-    for path in found.into_iter().filter(|p| tree.is_payload(p)) {
-        let text = path
-            .to_str()
-            .ok_or_else(|| Blame::stop(Reason::UnsafeContent, format!("{path:?} is not text")))?;
-        let rel: RelPath = text.parse().map_err(|e| Blame::stop(Reason::UnsafeContent, e))?;
-        let on_disk = dir.join(&path);
-        let source = Fingerprint::of(&on_disk)?;
-        on.moved();
-        if is_document(&rel) && source.size <= MAX_DOCUMENT_BYTES {
-            let bytes = std::fs::read(&on_disk).map_err(FsError::at("read", &on_disk))?;
-            drop(documents.insert(rel.clone(), bytes));
+/// Whether a file that a `.sample` names has the md5 of the delivery.
+fn as_delivered(file: &Payload, digests: &Digests) -> Result<(), Failure> {
+    match (&file.expected, &digests.md5) {
+        (Some(read), Some(found)) if read.md5 != *found => {
+            let (path, said) = (&file.path, &read.md5);
+            Err(Blame::stop(Reason::Md5Mismatch, format!("{path} has md5 {found}, the delivery says {said}")))
         }
-        drop(payload.insert(rel.clone(), Payload { path: rel, on_disk, source, expected: None }));
+        _ => Ok(()),
     }
-    let reads = expected_reads(&documents).map_err(|e| Blame::stop(Reason::BadDocument, e))?;
-    for read in reads {
-        let missing = || Blame::stop(Reason::FileMissing, format!("{} is not in the package", read.path));
-        let file = payload.get_mut(&read.path).ok_or_else(missing)?;
-        if file.source.size != read.size {
-            let (found, said) = (file.source.size, read.size);
-            return Err(Blame::stop(
-                Reason::SizeMismatch,
-                format!("{} has {found} bytes, its .sample says {said}", read.path),
-            ));
-        }
-        file.expected = Some(read);
-    }
-    if payload.is_empty() {
-        return Err(Blame::stop(Reason::FileMissing, "the package holds no file"));
-    }
-    Ok(payload.into_values().collect())
 }
 
-/// Writes our manifest beside the payload. One that somebody else put there must say the same.
-fn keep_manifest(_: &OnDisk, tree: &Tree, dir: &Path, text: &str) -> Result<(), Failure> {
-    let path = dir.join(MANIFEST);
-    match std::fs::read(&path) {
-        Ok(present) if present == text.as_bytes() => Ok(()),
-        Ok(_) => Err(Blame::stop(
-            Reason::BadManifest,
-            "the package brings a SHA256SUMS of its own that differs from what was read; correct or remove it",
-        )),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            Ok(fs::write_durably_via(&tree.scratch(), &path, text.as_bytes())?)
+/// What was found in a file whose bytes are as delivered.
+fn good(path: &RelPath, verdict: Verdict) -> Result<Found, Failure> {
+    match verdict {
+        Verdict::Good(found) => Ok(found),
+        Verdict::Bad(fault) => {
+            let detail = format!("{path} {fault} (its md5 is the delivery's, so it was delivered like this)");
+            Err(Blame::stop(Reason::BadReads, detail))
         }
-        Err(e) => Err(FsError::at("read", &path)(e).into()),
+        Verdict::Unknown(why) => Err(Blame::again(format!("{path}: {why}"))),
+    }
+}
+
+/// Whether two files that are a pair by their names are one by what stands in them.
+fn ends_of_one(sent: &BTreeMap<RelPath, Known>, r1: &RelPath, r2: &RelPath) -> Result<(), Failure> {
+    let (Some(one), Some(two)) = (sent.get(r1), sent.get(r2)) else {
+        return Err(Blame::stop(Reason::FileMissing, format!("{r1} or {r2} is not in the package")));
+    };
+    let no_pair = |why: &str| Err(Blame::stop(Reason::PairMismatch, format!("{r1} and {r2}: {why}")));
+    if one.digests.sha256 == two.digests.sha256 {
+        return no_pair("they are the same file");
+    }
+    match (&one.found, &two.found) {
+        (Some(one), Some(two)) => fastq::belong(one, two).or_else(|why| no_pair(&why)),
+        _ => Ok(()), // compressed in a way that is not read here
     }
 }
 
@@ -135,7 +116,8 @@ impl Sending {
         meter: &Meter,
     ) -> Result<Facts, Failure> {
         let (tree, at) = (self.tree.clone(), dir.to_owned());
-        let payload = hold.on(&self.tree_disk, move |on| survey(on, &tree, &at)).await??;
+        let Survey { payload, pairs } = hold.on(&self.tree_disk, move |on| survey(on, &tree, &at)).await??;
+        let surveyed: Vec<_> = payload.iter().map(|p| (p.on_disk.clone(), p.source)).collect();
         let bytes: u64 = payload.iter().map(|p| p.source.size).sum();
         meter.expect(bytes);
         let (state_dir, of) = (self.state_dir.clone(), id.clone());
@@ -145,10 +127,14 @@ impl Sending {
         let sending = stream::iter(payload)
             .map(|p| self.file(id, hold, p, &ledger, meter))
             .buffer_unordered(self.files_at_once);
-        let digests: Vec<(RelPath, Digests)> = sending.try_collect().await?;
+        let sent: BTreeMap<RelPath, Known> = sending.try_collect().await?;
+        if self.reads == ReadsCheck::Full {
+            pairs.iter().try_for_each(|(r1, r2)| ends_of_one(&sent, r1, r2))?;
+        }
+        hold.on(&self.tree_disk, move |on| unchanged(on, &surveyed)).await??;
         let mut manifest = Manifest::default();
-        for (path, digest) in digests {
-            manifest.insert(path, digest.sha256);
+        for (path, known) in sent {
+            manifest.insert(path, known.digests.sha256);
         }
         let text = manifest.to_text();
         let (tree, at, kept) = (self.tree.clone(), dir.to_owned(), text.clone());
@@ -180,26 +166,34 @@ impl Sending {
         file: Payload,
         ledger: &Arc<Ledger>,
         meter: &Meter,
-    ) -> Result<(RelPath, Digests), Failure> {
-        if let Some(digests) = ledger.sent(&file.path, file.source) {
+    ) -> Result<(RelPath, Known), Failure> {
+        let want = wanted(&file, self.reads);
+        if let Some(known) = ledger.sent(&file.path, file.source, want) {
+            as_delivered(&file, &known.digests)?;
             meter.add(file.source.size);
-            return Ok((file.path, digests.clone()));
+            return Ok((file.path, known.clone()));
         }
+        let (listener, check) = match want.found {
+            true => fastq::begin(meter).map(|(listener, check)| (Some(listener), Some(check))),
+            false => Ok((None, None)),
+        }
+        .map_err(|e| Failure::Outage(format!("could not start a thread to check {}: {e}", file.path)))?;
         let key = self.store.file_key(id, &file.path);
-        let origin = Origin { hold, disk: &self.tree_disk, path: &file.on_disk };
-        let digests = self.store.send_file(&key, origin, file.expected.is_some(), meter).await?;
-        if let (Some(read), Some(found)) = (&file.expected, &digests.md5)
-            && read.md5 != *found
-        {
-            let (path, said) = (&file.path, &read.md5);
-            return Err(Blame::stop(
-                Reason::Md5Mismatch,
-                format!("{path} has md5 {found}, the delivery says {said}"),
-            ));
+        let expected = file.source;
+        let origin = Origin { hold, disk: &self.tree_disk, path: &file.on_disk, expected };
+        let Sent { digests, stored } = self.store.send_file(&key, origin, want.md5, listener, meter).await?;
+        as_delivered(&file, &digests)?;
+        let found = match check {
+            Some(check) => Some(good(&file.path, check.verdict().await)?),
+            None => None,
+        };
+        if !stored {
+            return Err(Blame::again(format!("{} was not sent to its end", file.path)));
         }
-        let (ledger, path, source, sums) = (ledger.clone(), file.path.clone(), file.source, digests.clone());
-        hold.on(&self.state_disk, move |on| ledger.note(on, &path, source, &sums)).await??;
-        Ok((file.path, digests))
+        let known = Known { digests, found };
+        let (ledger, path, source, line) = (ledger.clone(), file.path.clone(), file.source, known.clone());
+        hold.on(&self.state_disk, move |on| ledger.note(on, &path, source, &line)).await??;
+        Ok((file.path, known))
     }
 
     /// The commit of this package: as decided before a crash, or the next one of this sender.

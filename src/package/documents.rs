@@ -2,12 +2,13 @@
 //!
 //! Field names and order are vcpipe's. Fields this program does not know are kept, because a site may add its own.
 //! [`check_structure`] is the last question before `READY`: directory, file stem and `name` are one, every read file
-//! that the `.sample` names is there, and R1 and R2 come in pairs.
+//! that the `.sample` names is there, and R1 and R2 come in pairs ([`super::mates`]).
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Number, Value};
 
+use super::mates::{Unpaired, mates};
 use super::{Kind, Md5Hex, Name, RelPath};
 
 /// The largest document that is read, in bytes.
@@ -180,14 +181,12 @@ pub enum DocumentError {
         missing: String,
     },
     /// R1 without R2 or the other way round, or none at all.
-    #[error("{path}: R1 and R2 do not come in pairs ({r1} and {r2} files)")]
+    #[error("{path}: {why}")]
     Unpaired {
         /// The document.
         path: RelPath,
-        /// R1 files.
-        r1: usize,
-        /// R2 files.
-        r2: usize,
+        /// Which file, and what is missing.
+        why: Unpaired,
     },
 }
 
@@ -220,7 +219,8 @@ pub fn check_structure(
                 let missing = || DocumentError::Missing { path: path.clone(), missing: taqman.clone() };
                 need(path, &taqman.parse().map_err(|_| missing())?, &exists)?;
             }
-            pairs(path, &sample.reads)
+            let unpaired = |why| DocumentError::Unpaired { path: path.clone(), why };
+            mates(&sample.reads, &exists).map(drop).map_err(unpaired)
         }
         "analyses" => {
             let (path, bytes) = only(kind, "analysis", documents)?;
@@ -286,21 +286,6 @@ pub fn without_uuid(name: &str) -> &str {
     }
 }
 
-fn pairs(path: &RelPath, reads: &[Read]) -> Result<(), DocumentError> {
-    let mate = |r: &Read, from: &str, to: &str| {
-        let name = r.path.as_str();
-        name.rsplit_once(from).map(|(before, after)| format!("{before}{to}{after}"))
-    };
-    let of = |n: &str| -> Vec<&Read> { reads.iter().filter(|r| r.path.as_str().contains(n)).collect() };
-    let (r1, r2) = (of("_R1_"), of("_R2_"));
-    let paired =
-        r1.iter().all(|a| mate(a, "_R1_", "_R2_").is_some_and(|m| r2.iter().any(|b| b.path.as_str() == m)));
-    if paired && !r1.is_empty() && r1.len() == r2.len() && r1.len() + r2.len() == reads.len() {
-        return Ok(());
-    }
-    Err(DocumentError::Unpaired { path: path.clone(), r1: r1.len(), r2: r2.len() })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -320,7 +305,7 @@ mod tests {
         let path: RelPath = format!("{stem}.sample").parse().unwrap();
         let docs = BTreeMap::from([(path, serde_json::to_vec(doc).unwrap())]);
         check_structure(&"samples".parse().unwrap(), &dir.parse().unwrap(), &docs, |p| {
-            p.as_str() != "gone_R2_001"
+            !["gone_R2_001", "single_R2_001.fastq.gz"].contains(&p.as_str())
         })
     }
 
@@ -338,6 +323,7 @@ mod tests {
         let doc = sample("Diag-1-HG1", &["x_R1_001.fastq.gz", "x_R2_001.fastq.gz"]);
         check("Diag-1-HG1", "Diag-1-HG1", &doc).unwrap();
         check("Diag-1-HG1-3c52f4e7-826d-40dd-bd98-f4356deeb098", "Diag-1-HG1", &doc).unwrap();
+        check("a", "a", &sample("a", &["single_R1_001.fastq.gz"])).unwrap();
     }
 
     #[test]
@@ -346,9 +332,14 @@ mod tests {
         for (dir, stem, doc, why) in [
             ("Diag-1-HG2", "Diag-1-HG1", sample("Diag-1-HG1", &good), "calls itself"),
             ("Diag-1-HG1", "Diag-1-HG1", sample("Diag-1-HG2", &good), "calls itself"),
-            ("a", "a", sample("a", &["x_R1_001.fastq.gz"]), "pairs (1 and 0"),
-            ("a", "a", sample("a", &["x_R1_001.fastq.gz", "y_R2_001.fastq.gz"]), "pairs (1 and 1"),
-            ("a", "a", sample("a", &[]), "pairs (0 and 0"),
+            ("a", "a", sample("a", &["x_R1_001.fastq.gz"]), "x_R2_001.fastq.gz lies in the package"),
+            (
+                "a",
+                "a",
+                sample("a", &["x_R1_001.fastq.gz", "y_R2_001.fastq.gz"]),
+                "there is no y_R1_001.fastq.gz",
+            ),
+            ("a", "a", sample("a", &[]), "no reads"),
             ("a", "a", sample("a", &["gone_R1_001", "gone_R2_001"]), "names gone_R2_001"),
             ("a", "a", json!({"name": "a"}), "missing field `sample_id`"),
         ] {

@@ -4,6 +4,7 @@ mod digest;
 mod documents;
 mod id;
 mod manifest;
+mod mates;
 mod order;
 mod reason;
 mod state;
@@ -17,6 +18,7 @@ pub use documents::{
 };
 pub use id::{IdError, Kind, Name, PackageId, Priority, RelPath, Revision};
 pub use manifest::{MANIFEST, MAX_BYTES as MAX_MANIFEST_BYTES, Manifest, ManifestError};
+pub use mates::{Unpaired, mates};
 pub use order::{Content, Draft, Fastq, Order, OrderId};
 pub use reason::Reason;
 pub use state::State;

@@ -64,8 +64,9 @@ mod tests {
         let meter = Board::default().begin("uploader", "t".into());
         let key = "tsd-import/samples/p/r1/f";
         let hold = disks.hold("t").await.unwrap();
-        let from = Origin { hold: &hold, disk: &disk, path: &source };
-        drop(store.send_file(key, from, false, &meter).await.unwrap());
+        let expected = crate::fs::Fingerprint::of(&source).unwrap();
+        let from = Origin { hold: &hold, disk: &disk, path: &source, expected };
+        assert!(store.send_file(key, from, false, None, &meter).await.unwrap().stored);
         assert!(std::fs::read(site.dir.join("store/p22-import").join(key)).unwrap() == bytes);
         let parts = site.store.requests().iter().filter(|r| r.operation() == "UploadPart").count();
         assert_eq!(parts, 6, "each part was sent twice");

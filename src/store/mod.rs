@@ -12,6 +12,7 @@ mod down;
 mod error;
 mod fence;
 mod headers;
+mod listen;
 mod up;
 
 use std::sync::Arc;
@@ -28,7 +29,8 @@ use tokio::sync::Semaphore;
 
 pub use down::Target;
 pub use error::StoreError;
-pub use up::Origin;
+pub use listen::{Cut, Heard, Listener, Part, listening};
+pub use up::{Origin, Sent};
 
 use crate::conf::StoreConf;
 use crate::disk::Disk;

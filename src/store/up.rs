@@ -1,4 +1,5 @@
-//! Sending a file: every byte is read once, and in that one pass hashed (SHA-256, md5 where the delivery states one) and sent.
+//! Sending a file: every byte is read once, and in that one pass hashed (SHA-256, md5 where the delivery states one), heard by
+//! whoever checks it, and sent.
 //!
 //! A thread of the disk reads a part into memory and feeds the file's digests in order; the part then flies on its own while the
 //! next is read. Parts in flight are bounded over all packages, so memory is about `part_size × parts_in_flight`. The part's
@@ -16,7 +17,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use super::{Store, StoreError};
+use super::{Listener, Part, Store, StoreError};
 use crate::disk::{Disk, DiskError, Hold, OnDisk, Parked};
 use crate::fs::{Fingerprint, FsError};
 use crate::package::{Digests, HashState, Sha256Hex};
@@ -33,39 +34,54 @@ impl Store {
         self.put_whole(key, bytes, &digest).await
     }
 
-    /// Sends a file and returns what its bytes were. `with_md5` costs three times the SHA-256.
+    /// Sends a file and returns what its bytes were. `with_md5` costs three times the SHA-256. A listener hears every byte; what
+    /// it says must be asked before the file is believed to be stored.
     pub async fn send_file(
         &self,
         key: &str,
         from: Origin<'_>,
         with_md5: bool,
+        listener: Option<Listener>,
         meter: &Meter,
-    ) -> Result<Digests, StoreError> {
-        let Origin { hold, disk, path } = from;
+    ) -> Result<Sent, StoreError> {
+        let Origin { hold, disk, path, expected } = from;
         let (at, lane) = (path.to_owned(), disk.clone());
-        let (before, file) = hold.on(disk, move |on| open(on, &lane, &at)).await??;
-        let (file, size) = (Arc::new(file), before.size);
-        let source = Source { key, hold, disk, path, file, size, with_md5, meter };
-        let sent = if source.size <= self.part_size {
-            self.send_whole(&source).await?
-        } else {
-            self.send_parts(&source).await?
-        };
-        let at = path.to_owned();
-        if hold.on(disk, move |on| looks(on, &at)).await?? != before {
+        let (now, file) = hold.on(disk, move |on| open(on, &lane, &at)).await??;
+        if now != expected {
             return Err(StoreError::Changed(path.to_owned()));
         }
-        Ok(sent)
+        let file = Arc::new(file);
+        let source = Source { key, hold, disk, path, file: file.clone(), size: now.size, with_md5, meter };
+        let sent = if source.size <= self.part_size {
+            self.send_whole(&source, listener).await
+        } else {
+            self.send_parts(&source, listener).await
+        };
+        // Also after a failure: a file that is being written fails in many ways, and this is the word for all of them.
+        if !matches!(&sent, Err(e) if e.is_outage() || e.is_fenced()) {
+            let at = path.to_owned();
+            if !hold.on(disk, move |on| is_still(on, &file, &at, expected)).await?? {
+                return Err(StoreError::Changed(path.to_owned()));
+            }
+        }
+        sent
     }
 
-    async fn send_whole(&self, source: &Source<'_>) -> Result<Digests, StoreError> {
-        let _room = self.room().await;
+    async fn send_whole(&self, source: &Source<'_>, listener: Option<Listener>) -> Result<Sent, StoreError> {
+        let room = self.room().await;
         let read = source.read(0, source.size, HashState::new(source.with_md5));
         let (bytes, state) = source.hold.on(source.disk, read).await??;
         let digests = state.finish();
-        self.put_whole(source.key, bytes, &digests.sha256).await?;
+        let part = Part::new(bytes, room);
+        if let Some(mut listener) = listener {
+            if !listener.hear(part.clone()).await {
+                return Ok(Sent { digests, stored: false });
+            }
+            listener.end().await;
+        }
+        self.put_whole(source.key, part.bytes.clone(), &digests.sha256).await?;
         source.meter.add(source.size);
-        Ok(digests)
+        Ok(Sent { digests, stored: true })
     }
 
     async fn put_whole(&self, key: &str, bytes: Bytes, digest: &Sha256Hex) -> Result<(), StoreError> {
@@ -77,7 +93,7 @@ impl Store {
         agree(key, &checksum, answer.checksum_sha256())
     }
 
-    async fn send_parts(&self, source: &Source<'_>) -> Result<Digests, StoreError> {
+    async fn send_parts(&self, source: &Source<'_>, listener: Option<Listener>) -> Result<Sent, StoreError> {
         let key = source.key;
         self.fresh_headers().await?;
         let created = self.client.create_multipart_upload().bucket(&self.bucket).key(key);
@@ -86,8 +102,8 @@ impl Store {
         let none =
             || StoreError::Outage { what: "begin an upload", why: "its answer has no upload id".into() };
         let upload = created.upload_id().ok_or_else(none)?;
-        let sent = self.fly(source, upload).await;
-        if sent.is_err() {
+        let sent = self.fly(source, upload, listener).await;
+        if !matches!(sent, Ok(Sent { stored: true, .. })) {
             let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
             if let Err(also) = abort.send().await.map_err(StoreError::from_sdk("abort an upload", key)) {
                 tracing::warn!(key, upload, error = %also, "an unfinished upload stays behind in the store");
@@ -96,17 +112,28 @@ impl Store {
         sent
     }
 
-    /// Reads part after part; each flies on its own while the next is read.
-    async fn fly(&self, source: &Source<'_>, upload: &str) -> Result<Digests, StoreError> {
+    /// Reads part after part; each flies on its own while the next is read. Behind a listener's objection nothing flies any more,
+    /// but the rest is hashed: whether the md5 is as delivered tells who must look after it.
+    async fn fly(
+        &self,
+        source: &Source<'_>,
+        upload: &str,
+        mut listener: Option<Listener>,
+    ) -> Result<Sent, StoreError> {
         let (key, size) = (source.key, source.size);
         let length = part_length(size, self.part_size, self.max_parts);
         let mut state = HashState::new(source.with_md5);
         let mut flying: JoinSet<Result<CompletedPart, StoreError>> = JoinSet::new();
-        let mut landed = Vec::new();
+        let (mut landed, mut stored) = (Vec::new(), true);
         for (number, offset) in (1..).zip((0..size).step_by(usize::try_from(length).unwrap_or(usize::MAX))) {
             let room = self.room().await;
             let len = length.min(size - offset);
             let read = source.read(offset, len, state);
+            if !stored {
+                (_, state) = source.hold.on(source.disk, read).await??;
+                source.meter.add(len);
+                continue;
+            }
             let read = move |on: &OnDisk| {
                 let (bytes, state) = read(on)?;
                 let own = Sha256Hex::of(&bytes);
@@ -114,17 +141,31 @@ impl Store {
             };
             let (bytes, fed, own) = source.hold.on(source.disk, read).await??;
             state = fed;
+            let part = Part::new(bytes, room);
             let (me, key, upload, meter) =
                 (self.clone(), key.to_owned(), upload.to_owned(), source.meter.clone());
+            let flies = part.clone();
             let _aborted_with_the_set = flying.spawn(async move {
-                let part = me.put_part(&key, &upload, number, bytes, &own).await;
+                let landed = me.put_part(&key, &upload, number, flies.bytes.clone(), &own).await;
                 meter.add(len);
-                drop(room);
-                part
+                drop(flies);
+                landed
             });
+            if let Some(listener) = &mut listener
+                && !listener.hear(part).await
+            {
+                flying.shutdown().await;
+                stored = false;
+            }
             while let Some(done) = flying.try_join_next() {
                 landed.push(joined(done)?);
             }
+        }
+        if !stored {
+            return Ok(Sent { digests: state.finish(), stored });
+        }
+        if let Some(listener) = listener {
+            listener.end().await;
         }
         while let Some(done) = flying.join_next().await {
             landed.push(joined(done)?);
@@ -136,7 +177,7 @@ impl Store {
             self.client.complete_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
         let complete = complete.multipart_upload(whole).send().await;
         drop(complete.map_err(StoreError::from_sdk("complete an upload", key))?);
-        Ok(state.finish())
+        Ok(Sent { digests: state.finish(), stored })
     }
 
     async fn put_part(
@@ -179,6 +220,17 @@ pub struct Origin<'a> {
     pub disk: &'a Disk,
     /// The file.
     pub path: &'a Path,
+    /// As it was when it was decided to send it; one that looks different before or after it was read is refused.
+    pub expected: Fingerprint,
+}
+
+/// What became of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Of all its bytes.
+    pub digests: Digests,
+    /// Whether it is in the store now. Not so if its listener objected.
+    pub stored: bool,
 }
 
 /// A file on its way.
@@ -193,14 +245,14 @@ struct Source<'a> {
     meter: &'a Meter,
 }
 
-fn looks(_: &OnDisk, path: &Path) -> Result<Fingerprint, FsError> {
-    Fingerprint::of(path)
+fn open(_: &OnDisk, disk: &Disk, path: &Path) -> Result<(Fingerprint, Parked<File>), FsError> {
+    let file = File::open(path).map_err(FsError::at("open", path))?;
+    Ok((Fingerprint::of_open(&file, path)?, Parked::new(disk, file)))
 }
 
-fn open(on: &OnDisk, disk: &Disk, path: &Path) -> Result<(Fingerprint, Parked<File>), FsError> {
-    let before = looks(on, path)?;
-    let file = File::open(path).map_err(FsError::at("open", path))?;
-    Ok((before, Parked::new(disk, file)))
+/// Whether neither the file that we read nor what bears its name now is another than expected.
+fn is_still(on: &OnDisk, file: &Parked<File>, path: &Path, expected: Fingerprint) -> Result<bool, FsError> {
+    Ok(Fingerprint::of_open(file.get(on), path)? == expected && Fingerprint::of(path)? == expected)
 }
 
 /// The bytes of one part, read and hashed block by block.
@@ -284,3 +336,7 @@ mod tests {
         assert_eq!(base64_of(&Sha256Hex::of(b"")), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
     }
 }
+
+#[cfg(test)]
+#[path = "up_tests.rs"]
+mod sending;

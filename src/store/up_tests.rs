@@ -1,0 +1,136 @@
+//! A file is sent as it was decided to be sent, heard by whoever wants to, and does not appear when that one objects.
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::*;
+use crate::conf::{Conf, Role};
+use crate::demo::site::{Site, SiteOptions};
+use crate::disk::Disks;
+use crate::store::{Heard, listening};
+use crate::supervisor::meter::Board;
+
+const KEY: &str = "tsd-import/samples/p/r1/f";
+
+struct Bench {
+    site: Site,
+    store: Store,
+    disks: Disks,
+    disk: Disk,
+    source: PathBuf,
+    bytes: Vec<u8>,
+    dir: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn new(size: usize) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let options = SiteOptions { token_life: Duration::from_secs(600), ..SiteOptions::default() };
+        let site = Site::open(dir.path(), &options).await.unwrap();
+        let conf = Conf::load_with(Some(&site.conf(Role::Nsc)), None, []).unwrap();
+        let disks = Disks::new(1, Duration::from_secs(60), Arc::new(|_, _, _| {}));
+        let disk = disks.at("t", dir.path()).unwrap();
+        let store = Store::new(&conf.store, disk.clone()).unwrap();
+        let bytes: Vec<u8> = (0..size).map(|n| (n % 253) as u8).collect();
+        let source = dir.path().join("source");
+        crate::fs::write_durably(&source, &bytes).unwrap();
+        Self { site, store, disks, disk, source, bytes, dir }
+    }
+
+    async fn send(&self, listener: Option<Listener>, expected: Fingerprint) -> Result<Sent, StoreError> {
+        let meter = Board::default().begin("uploader", "t".into());
+        let hold = self.disks.hold("t").await.unwrap();
+        let from = Origin { hold: &hold, disk: &self.disk, path: &self.source, expected };
+        self.store.send_file(KEY, from, true, listener, &meter).await
+    }
+
+    fn now(&self) -> Fingerprint {
+        Fingerprint::of(&self.source).unwrap()
+    }
+
+    fn stored(&self) -> Option<Vec<u8>> {
+        std::fs::read(self.site.dir.join("store/p22-import").join(KEY)).ok()
+    }
+
+    fn did(&self, operation: &str) -> usize {
+        self.site.store.requests().iter().filter(|r| r.operation() == operation).count()
+    }
+}
+
+fn hears_all(mut heard: Heard) -> Vec<u8> {
+    let mut all = Vec::new();
+    while let Some(part) = heard.wait().unwrap() {
+        all.extend_from_slice(&part.bytes);
+    }
+    all
+}
+
+const SMALL: usize = 100_000;
+const LARGE: usize = (12 << 20) + 5;
+
+#[tokio::test]
+async fn a_listener_hears_every_byte_in_order_and_one_that_objects_keeps_the_file_out() {
+    for size in [0, SMALL, LARGE] {
+        let bench = Bench::new(size).await;
+        let (listener, heard) = listening();
+        drop(heard);
+        let sent = bench.send(Some(listener), bench.now()).await.unwrap();
+        let mut digests = HashState::new(true);
+        digests.update(&bench.bytes);
+        let digests = digests.finish();
+        assert_eq!(
+            sent,
+            Sent { digests: digests.clone(), stored: false },
+            "all is hashed, nothing is stored"
+        );
+        assert_eq!(bench.stored(), None);
+        let large = size == LARGE;
+        assert_eq!(bench.did("AbortMultipartUpload"), usize::from(large), "{size}");
+        assert_eq!(bench.did("CompleteMultipartUpload"), 0);
+
+        let (listener, heard) = listening();
+        let hears = tokio::task::spawn_blocking(move || hears_all(heard));
+        let sent = bench.send(Some(listener), bench.now()).await.unwrap();
+        assert_eq!(sent, Sent { digests, stored: true });
+        assert!(hears.await.unwrap() == bench.bytes && bench.stored().unwrap() == bench.bytes);
+        assert_eq!(bench.store.parts.available_permits(), 8, "all room was given back");
+    }
+}
+
+#[tokio::test]
+async fn another_file_than_was_surveyed_is_not_sent() {
+    let bench = Bench::new(SMALL).await;
+    let surveyed = bench.now();
+    for other in [
+        Fingerprint { size: surveyed.size + 1, ..surveyed },
+        Fingerprint { mtime_ns: surveyed.mtime_ns - 1, ..surveyed },
+        Fingerprint { inode: surveyed.inode + 1, ..surveyed },
+    ] {
+        let refused = bench.send(None, other).await.unwrap_err();
+        assert!(matches!(&refused, StoreError::Changed(path) if *path == bench.source), "{refused}");
+    }
+    assert_eq!(bench.stored(), None);
+    assert!(bench.send(None, surveyed).await.unwrap().stored);
+}
+
+/// Replaced while it is read: the bytes were the old file's, the name is the new one's.
+#[tokio::test]
+async fn a_file_that_is_replaced_while_it_is_read_is_refused() {
+    let bench = Bench::new(LARGE).await;
+    let (listener, mut heard) = listening();
+    let (source, other) = (bench.source.clone(), bench.dir.path().join("other"));
+    crate::fs::write_durably(&other, &bench.bytes).unwrap();
+    let replaces = tokio::task::spawn_blocking(move || {
+        let first = heard.wait().unwrap().unwrap();
+        replace(&other, &source);
+        drop(first);
+        while heard.wait().unwrap().is_some() {}
+    });
+    let refused = bench.send(Some(listener), bench.now()).await.unwrap_err();
+    replaces.await.unwrap();
+    assert!(matches!(refused, StoreError::Changed(_)), "{refused}");
+}
+
+fn replace(from: &Path, to: &Path) {
+    crate::fs::remove_file(to).unwrap();
+    crate::fs::publish(from, to).unwrap();
+}

@@ -20,6 +20,7 @@ use crate::notices::Notices;
 use crate::nsc::exporter::Exporter;
 use crate::nsc::packager::{Packager, Packing};
 use crate::nsc::poller::Poller;
+use crate::nsc::reading::Desk;
 use crate::nsc::source::Source;
 use crate::nsc::uploader::{Sending, Uploader};
 use crate::nsc::{self, Tree};
@@ -175,7 +176,9 @@ impl Kit<'_> {
         let delivery = self.disks.at("delivery", &nsc.delivery_root)?;
         let building = self.disks.at("building", &nsc.delivery_root)?;
         let tree_disk = self.disks.at("transfer", &nsc.transfer.root)?;
-        let source: Arc<dyn Source> = Arc::new(Exporter::new(&nsc.lims, nsc.delivery_root.clone())?);
+        let snp_disk = nsc.taqman.as_deref().map(|dir| self.disks.at("taqman", dir)).transpose()?;
+        let desk = Desk::new(nsc, tree_disk.clone(), snp_disk);
+        let source: Arc<dyn Source> = Arc::new(Exporter::new(&nsc.lims, nsc.delivery_root.clone(), desk)?);
         let signer = nsc.signing_key.as_deref().map(Signer::from_file).transpose();
         let (waiting, refused) = (Notices::default(), Notices::default());
         let (set, live) = watch::channel(NscLive::of(self.conf.work, nsc));

@@ -6,7 +6,7 @@ mod order;
 mod pack;
 pub mod packager;
 pub mod poller;
-mod reading;
+pub mod reading;
 mod send;
 pub mod source;
 mod tree;

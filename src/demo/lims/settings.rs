@@ -190,6 +190,8 @@ pub struct Settings {
     pub artifact_fields: Vec<Field>,
     /// List every queued artifact twice, with two queue times.
     pub duplicates: bool,
+    /// Of a filter that is repeated in a search only the last value counts, instead of any of them.
+    pub last_repeat_counts: bool,
     /// Base address in `next-page` instead of our own, for example `https://lims.example.org/api/v2`.
     pub next_page_base: Option<String>,
     /// Base address in all answers, instead of the one dialled.
@@ -236,6 +238,7 @@ impl Default for Settings {
                 required: false,
             }],
             duplicates: false,
+            last_repeat_counts: false,
             next_page_base: None,
             advertised_base: None,
             odd_xml: false,

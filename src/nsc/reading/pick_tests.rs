@@ -36,6 +36,7 @@ fn the_most_urgent_then_the_longest_queued_and_who_was_read_in_vain_last() {
     let plan = pick(all.clone(), &memory, 3);
     assert_eq!(names(&plan.units), ["2-00005", "2-00001", "2-00002"]);
     assert_eq!(plan.later.len(), 3);
+    assert!(size_of::<Seen>() <= 200, "tens of thousands of them are kept at the same time");
     learn(&mut memory, &all, &[(5, NotYet::waits("x")), (1, NotYet::waits("x"))]);
     assert_eq!(names(&pick(all.clone(), &memory, 3).units), ["2-00002", "2-00003", "2-00004"]);
     learn(&mut memory, &all, &[(2, NotYet::waits("x")), (3, NotYet::waits("x")), (4, NotYet::waits("x"))]);

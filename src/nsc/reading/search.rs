@@ -1,8 +1,9 @@
 //! Searching for many at once: a filter repeated is an "or", where the server takes it so.
 //!
-//! Whether it does is not taken for granted: answers are sorted by whom they concern, and who got nothing is asked for alone,
-//! until the server has shown in an answer of its own (rows of two different samples) that it takes repeats for alternatives.
-use std::collections::BTreeMap;
+//! Whether it does is not taken for granted: answers are sorted by whom they concern, and everybody is asked for alone as well
+//! until the server has shown, in an answer with rows of two different samples, that it takes repeats for alternatives. Until then
+//! no answer to many is believed to be the whole truth of any of them.
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::order::NotYet;
 use super::depth::own;
@@ -29,6 +30,13 @@ pub(super) struct Search<'a> {
 
 type Rows = Result<Vec<Artifact>, NotYet>;
 
+/// Readable outputs of one sample each, by that sample; and why the others cannot be read.
+#[derive(Default)]
+struct Retrieved {
+    found: BTreeMap<LimsId, Vec<Artifact>>,
+    unreadable: BTreeMap<LimsId, String>,
+}
+
 impl Search<'_> {
     /// The result files of demultiplexings that name exactly one sample each, by that sample.
     pub(super) async fn outputs(
@@ -36,62 +44,66 @@ impl Search<'_> {
         samples: &[LimsId],
         takes_repeats: &mut bool,
     ) -> Result<BTreeMap<LimsId, Rows>, Failure> {
-        let mut all: BTreeMap<LimsId, Rows> = BTreeMap::new();
+        let mut answers = Vec::new();
         for chunk in samples.chunks(AT_ONCE) {
-            let shared = self.rows(chunk).await?;
-            let readable = shared.is_ok();
-            let mut rows: BTreeMap<LimsId, Vec<Artifact>> = BTreeMap::new();
-            for output in shared.unwrap_or_default() {
-                // A search may bring what it was not asked for.
-                if let [sample] = &output.samples[..]
-                    && chunk.contains(sample)
-                {
-                    rows.entry(sample.clone()).or_default().push(output);
-                }
-            }
-            *takes_repeats |= rows.len() > 1;
+            answers.push((chunk, self.find(chunk).await?));
+        }
+        let all: BTreeSet<LimsId> =
+            answers.iter().flat_map(|(_, ids)| ids.iter().flatten()).cloned().collect();
+        let mut retrieved = self.retrieve(&all.into_iter().collect::<Vec<_>>()).await?;
+        let given = |chunk: &[LimsId]| chunk.iter().filter(|s| retrieved.found.contains_key(s)).count();
+        *takes_repeats |= answers.iter().any(|(chunk, ids)| ids.is_ok() && given(chunk) > 1);
+        let mut outputs = BTreeMap::new();
+        for (chunk, ids) in answers {
+            // An output that cannot be read may be a lane of any of them: each is asked for alone, to know of whom.
+            let whole = ids.is_ok_and(|ids| !ids.iter().any(|id| retrieved.unreadable.contains_key(id)));
             for sample in chunk {
-                let of = match rows.remove(sample) {
-                    Some(rows) => Ok(rows),
-                    None if readable && (*takes_repeats || chunk.len() == 1) => Ok(Vec::new()),
-                    None => self.alone(sample).await?,
-                };
-                drop(all.insert(sample.clone(), of));
+                let rows = retrieved.found.remove(sample).unwrap_or_default();
+                let sure = whole && (*takes_repeats || chunk.len() == 1);
+                let of = if sure { Ok(rows) } else { self.alone(sample).await? };
+                drop(outputs.insert(sample.clone(), of));
             }
         }
-        Ok(all)
+        Ok(outputs)
     }
 
     /// An output that cannot be read may be a lane of this sample: without it the sample would be delivered in part.
     async fn alone(self, sample: &LimsId) -> Result<Rows, Failure> {
-        let only = |rows: Vec<Artifact>| {
-            rows.into_iter().filter(|output| output.samples == [sample.clone()]).collect()
+        let ids = match self.find(std::slice::from_ref(sample)).await? {
+            Ok(ids) => ids,
+            Err(why) => return Ok(Err(NotYet::waits(why))),
         };
-        Ok(self.rows(std::slice::from_ref(sample)).await?.map(only).map_err(NotYet::waits))
+        let mut retrieved = self.retrieve(&ids).await?;
+        Ok(match retrieved.unreadable.pop_first() {
+            Some((id, why)) => Err(NotYet::waits(format!("output {id}: {why}"))),
+            None => Ok(retrieved.found.remove(sample).unwrap_or_default()),
+        })
     }
 
-    /// Unless all of them can be read, none are given.
-    async fn rows(self, samples: &[LimsId]) -> Result<Result<Vec<Artifact>, String>, Failure> {
+    async fn find(self, samples: &[LimsId]) -> Result<Result<Vec<LimsId>, String>, Failure> {
         let mut filters: Vec<(&str, &str)> = samples.iter().map(|id| ("samplelimsid", id.as_str())).collect();
         filters.push(("process-type", &self.conf.demultiplexing));
         filters.push(("type", "ResultFile"));
         let found = own(self.client.find_artifacts(&filters).await)?;
         self.meter.alive();
-        let found = match found {
-            Ok(found) => found,
-            Err(why) => return Ok(Err(why)),
-        };
-        let mut all = Vec::new();
-        for ids in found.chunks(500) {
+        Ok(found)
+    }
+
+    async fn retrieve(self, ids: &[LimsId]) -> Result<Retrieved, Failure> {
+        let mut all = Retrieved::default();
+        for ids in ids.chunks(500) {
             let batch = self.client.artifacts(ids).await?;
             self.meter.alive();
-            if let Some((id, error)) = batch.failed.iter().next() {
-                return Ok(Err(format!("output {id}: {}", crate::chain(error))));
+            all.unreadable.extend(batch.failed.iter().map(|(id, error)| (id.clone(), crate::chain(error))));
+            for output in batch.found.into_values() {
+                // What names many samples is a lane's own result; in a large pool it is a large document. A search may also
+                // bring what it was not asked for: everything is kept by the sample that it names.
+                if let [sample] = &output.samples[..] {
+                    all.found.entry(sample.clone()).or_default().push(output);
+                }
             }
-            // What names many samples is a lane's own result; in a large pool it is a large document.
-            all.extend(batch.found.into_values().filter(|output| output.samples.len() == 1));
         }
-        Ok(Ok(all))
+        Ok(all)
     }
 
     /// Processes that may have sequenced each of these lanes; to be checked against their inputs.

@@ -21,6 +21,7 @@ use crate::nsc::directory::{Directory, Shelves};
 use crate::nsc::exporter::Exporter;
 use crate::nsc::packager::{Packager, Packing, Patience};
 use crate::nsc::poller::{Poller, Polling};
+use crate::nsc::reading::Desk;
 use crate::nsc::source::Source;
 use crate::nsc::uploader::{Sending, Uploader};
 use crate::nsc::{self, Tree};
@@ -181,7 +182,7 @@ impl Kit<'_> {
         let delivery = self.disks.at("delivery", &nsc.delivery_root)?;
         let building = self.disks.at("building", &nsc.delivery_root)?;
         let tree_disk = self.disks.at("transfer", &nsc.transfer.root)?;
-        let source = self.source(nsc)?;
+        let source = self.source(nsc, &tree_disk)?;
         let signer = nsc.signing_key.as_deref().map(Signer::from_file).transpose();
         let (waiting, refused, refusals) = (Notices::default(), Notices::default(), Notices::default());
         let patience = Patience::of(&nsc.orders);
@@ -237,9 +238,13 @@ impl Kit<'_> {
         Ok(self.assembly([uploader, packager, poller], vec![waiting, refused, refusals], set))
     }
 
-    fn source(&self, nsc: &NscConf) -> Result<Arc<dyn Source>, String> {
+    fn source(&self, nsc: &NscConf, tree_disk: &Disk) -> Result<Arc<dyn Source>, String> {
         Ok(match &nsc.orders.source {
-            OrderSource::Clarity => Arc::new(Exporter::new(&nsc.lims, nsc.delivery_root.clone())?),
+            OrderSource::Clarity => {
+                let snp_disk = nsc.taqman.as_deref().map(|dir| self.disks.at("taqman", dir)).transpose()?;
+                let desk = Desk::new(nsc, tree_disk.clone(), snp_disk);
+                Arc::new(Exporter::new(&nsc.lims, nsc.delivery_root.clone(), desk)?)
+            }
             OrderSource::Directory(root) => {
                 let disk = self.disks.at("orders", root)?;
                 let (delivery, at_once) = (nsc.delivery_root.clone(), nsc.orders.read_at_once);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
-use super::reading::look;
+use super::reading::{Desk, look};
 use super::source::{Ask, Claim, Ended, Ending, Fault, Found, Look, Looking, Source, Standing};
 use crate::blame::{Blame, Failure};
 use crate::chain;
@@ -35,6 +35,8 @@ pub struct Exporter {
     pub conf: LimsConf,
     /// Where FASTQ is delivered.
     pub delivery_root: PathBuf,
+    /// What reading the queue needs besides.
+    pub desk: Arc<Desk>,
 }
 
 impl From<Error> for Failure {
@@ -49,7 +51,7 @@ impl From<Error> for Failure {
 
 impl Exporter {
     /// Prepares the client; nothing is sent yet.
-    pub fn new(conf: &LimsConf, delivery_root: PathBuf) -> Result<Self, String> {
+    pub fn new(conf: &LimsConf, delivery_root: PathBuf, desk: Desk) -> Result<Self, String> {
         let password = Secret::from_file(&conf.password_file).map_err(|e| chain(&e))?;
         let settings = Settings {
             base: conf.base.clone(),
@@ -61,7 +63,7 @@ impl Exporter {
             ca_file: conf.ca_file.clone(),
         };
         let client = Client::new(settings).map_err(|e| chain(&e))?;
-        Ok(Self { client: Arc::new(client), conf: conf.clone(), delivery_root })
+        Ok(Self { client: Arc::new(client), conf: conf.clone(), delivery_root, desk: Arc::new(desk) })
     }
 
     /// Reads the configured step and makes sure that it is the one that is meant and can be completed without a person.

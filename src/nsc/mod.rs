@@ -11,7 +11,7 @@ mod outcome;
 mod pack;
 pub mod packager;
 pub mod poller;
-mod reading;
+pub mod reading;
 mod send;
 mod settle;
 pub mod source;

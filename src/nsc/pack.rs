@@ -1,4 +1,5 @@
 //! Building a package on disk: hard links to the delivered files, the document, the marker; then one rename into the tree.
+//! An SNP-ID result is copied: it is small, and its directory is no delivery in which nothing changes any more.
 //!
 //! Safe to repeat from any point: what lies half-built is discarded, and a package that is already in place is accepted only
 //! if it is the very one that would be built now.
@@ -10,8 +11,11 @@ use super::tree::Tree;
 use crate::blame::{Blame, Failure};
 use crate::disk::OnDisk;
 use crate::fs::{self, Fingerprint, FsError, Mode};
-use crate::package::{Content, Draft, Fastq, Reason};
+use crate::package::{Content, Draft, Fastq, Md5Hex, Reason};
 use crate::supervisor::meter::Meter;
+
+/// What the name of an SNP-ID result ends with.
+pub(super) const SNP_ID: &str = ".taqman";
 
 /// What was built.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,7 +47,12 @@ pub fn build(on: &OnDisk, tree: &Tree, draft: &Draft, meter: &Meter) -> Result<B
     fs::discard_scratch(&scratch)?;
     fs::create_dir(&scratch)?;
     for file in files {
-        link(on, file, &scratch.join(file.to.as_str()), meter)?;
+        let to = scratch.join(file.to.as_str());
+        if is_snp_id(file) {
+            transcribe(file, &to)?
+        } else {
+            link(on, file, &to, meter)?
+        }
         meter.alive();
         on.moved();
     }
@@ -62,6 +71,28 @@ fn pretty(doc: &impl serde::Serialize) -> String {
     let mut text = serde_json::to_string_pretty(doc).expect("plain fields always serialise");
     text.push('\n');
     text
+}
+
+/// Whether this is an SNP-ID result, not reads.
+fn is_snp_id(file: &Fastq) -> bool {
+    file.to.as_str().ends_with(SNP_ID)
+}
+
+/// An SNP-ID result into the package, if it is still the one that was ordered.
+fn transcribe(file: &Fastq, to: &Path) -> Result<(), Failure> {
+    let gone = || Blame::stop(Reason::FileMissing, format!("{} is gone", file.from.display()));
+    let bytes = match std::fs::read(&file.from) {
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            file.from.parent().map_or(Ok(()), fs::answers)?;
+            return Err(gone());
+        }
+        bytes => bytes.map_err(FsError::at("read", &file.from))?,
+    };
+    if bytes.len() as u64 != file.size || file.md5.as_ref().is_some_and(|md5| *md5 != Md5Hex::of(&bytes)) {
+        let what = format!("{} was written anew after it was ordered", file.from.display());
+        return Err(Blame::stop(Reason::SourceChanged, what));
+    }
+    Ok(fs::write_durably(to, &bytes)?)
 }
 
 /// One delivered file into the package. A copy only where the file systems differ, and then it is said.
@@ -257,6 +288,44 @@ mod tests {
             !is_transferred(&OnDisk::alone(), &tree, &draft).unwrap(),
             "an old one of that name is no proof"
         );
+    }
+
+    #[test]
+    fn a_revision_is_built_beside_the_one_that_was_sent() {
+        let root = tempfile::tempdir().unwrap();
+        let (tree, first) = (tree(root.path()), sample(root.path()));
+        let mut second = first.clone();
+        second.id.revision = crate::package::Revision(2);
+        let built = build(&OnDisk::alone(), &tree, &first, &meter()).unwrap();
+        fs::publish(&tree.waiting(&first.id, first.priority), &tree.transferred(&first.id, first.priority))
+            .unwrap();
+        assert_eq!(build(&OnDisk::alone(), &tree, &second, &meter()).unwrap(), built);
+        let place = root.path().join("production/urgent/samples/Diag-1-HG1~r2");
+        assert!(place.join("Diag-1-HG1.sample").is_file(), "its files are called as ever");
+        assert!(is_transferred(&OnDisk::alone(), &tree, &first).unwrap());
+        assert!(!is_transferred(&OnDisk::alone(), &tree, &second).unwrap());
+    }
+
+    #[test]
+    fn an_snp_id_result_is_copied_if_it_is_the_one_that_was_ordered() {
+        let root = tempfile::tempdir().unwrap();
+        let (tree, mut draft) = (tree(root.path()), sample(root.path()));
+        let from = root.path().join("HG1-plate7.taqman");
+        fs::write_durably(&from, b"AA CT\n").unwrap();
+        let md5 = Some(Md5Hex::of(b"AA CT\n"));
+        let snp = Fastq { from: from.clone(), to: "Diag-1-HG1.taqman".parse().unwrap(), md5, size: 6 };
+        let Content::Sample { files, .. } = &mut draft.content else { panic!("a sample") };
+        files.push(snp);
+        fs::write_durably(&from, b"AA CC\n").unwrap();
+        let Err(Failure::Unit(blame)) = build(&OnDisk::alone(), &tree, &draft, &meter()) else {
+            panic!("it is another result now")
+        };
+        assert_eq!(blame.reason, Some(Reason::SourceChanged));
+        fs::write_durably(&from, b"AA CT\n").unwrap();
+        assert_eq!(build(&OnDisk::alone(), &tree, &draft, &meter()).unwrap().files, 3);
+        let packed = tree.waiting(&draft.id, draft.priority).join("Diag-1-HG1.taqman");
+        crate::fs::open(&from, Mode::Append).unwrap().write_all(b"more").unwrap();
+        assert_eq!(std::fs::read(packed).unwrap(), b"AA CT\n");
     }
 
     #[test]

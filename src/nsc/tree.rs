@@ -5,6 +5,7 @@
 //! {root}/production/transferred/{urgent,high,normal}/<kind>/<package>   committed
 //! {root}/production/.packing/<kind>/<package>                           being built; never taken
 //! ```
+//! The directory of a package that is exported again is `NAME~r2`, `NAME~r3`…; the files in it are called as ever.
 //! Packages may be put here by others. One is whole when the marker file is in it (our own packager writes it too), or, only
 //! if configured, when nothing in it has changed for the settle time.
 use std::io::ErrorKind;
@@ -16,7 +17,7 @@ use jiff::Timestamp;
 use crate::conf::TransferConf;
 use crate::disk::OnDisk;
 use crate::fs::{self, Fingerprint, FsError};
-use crate::package::{Kind, MANIFEST, Name, PackageId, Priority};
+use crate::package::{Kind, MANIFEST, PackageId, Priority};
 
 /// The tree of one site.
 #[derive(Clone, Debug)]
@@ -64,21 +65,17 @@ impl Tree {
 
     /// Where a package waits.
     pub fn waiting(&self, id: &PackageId, priority: Priority) -> PathBuf {
-        self.production.join(priority.as_str()).join(id.kind.as_str()).join(id.name.as_str())
+        self.production.join(priority.as_str()).join(id.kind.as_str()).join(id.dir_name())
     }
 
     /// Where it rests.
     pub fn transferred(&self, id: &PackageId, priority: Priority) -> PathBuf {
-        self.production
-            .join("transferred")
-            .join(priority.as_str())
-            .join(id.kind.as_str())
-            .join(id.name.as_str())
+        self.production.join("transferred").join(priority.as_str()).join(id.kind.as_str()).join(id.dir_name())
     }
 
     /// Where it is built.
     pub fn packing(&self, id: &PackageId) -> PathBuf {
-        self.production.join(".packing").join(id.kind.as_str()).join(id.name.as_str())
+        self.production.join(".packing").join(id.kind.as_str()).join(id.dir_name())
     }
 
     /// For temporary files that must never be seen in a package; on the tree's file system.
@@ -139,6 +136,26 @@ impl Tree {
         Ok(())
     }
 
+    /// Everything of a kind that has been sent and still rests here; what is no package of ours is left out.
+    pub fn rests(&self, on: &OnDisk, kind: &Kind) -> Result<Vec<(PackageId, PathBuf)>, FsError> {
+        let mut rests = Vec::new();
+        for priority in Priority::ALL {
+            let dir = self.production.join("transferred").join(priority.as_str()).join(kind.as_str());
+            let entries = match std::fs::read_dir(&dir) {
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                entries => entries.map_err(FsError::at("list", &dir))?,
+            };
+            for entry in entries {
+                let entry = entry.map_err(FsError::at("list", &dir))?;
+                on.moved();
+                if let Ok(id) = PackageId::of_dir(kind.clone(), &entry.file_name().to_string_lossy()) {
+                    rests.push((id, entry.path()));
+                }
+            }
+        }
+        Ok(rests)
+    }
+
     fn is_kind(&self, kind: &Kind, path: &Path) -> bool {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         self.kinds.iter().any(|k| k.as_str() == format!("{kind}/{name}"))
@@ -154,10 +171,10 @@ impl Tree {
         scan: &mut Scan,
     ) -> Result<(), FsError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        match name.parse::<Name>() {
+        match PackageId::of_dir(kind.clone(), &name) {
             Err(e) => scan.odd.push((path.clone(), e.to_string())),
-            Ok(name) => match self.is_whole(on, &path, now) {
-                Ok(true) => scan.whole.push((PackageId::first(kind.clone(), name), priority, path.clone())),
+            Ok(id) => match self.is_whole(on, &path, now) {
+                Ok(true) => scan.whole.push((id, priority, path.clone())),
                 Ok(false) => scan.growing += 1,
                 Err(e) if e.is_outage() => return Err(e),
                 Err(e) => scan.odd.push((path.clone(), crate::chain(&e))), // one odd package holds up nobody else
@@ -224,6 +241,26 @@ mod tests {
         assert_eq!(scan.odd.len(), 2);
         assert!(scan.odd[0].0.ends_with("high/samples/od d"));
         assert!(scan.odd[1].0.ends_with("urgent/weird") && scan.odd[1].1.contains("no kind that is sent"));
+    }
+
+    #[test]
+    fn a_revision_waits_and_rests_beside_the_one_before() {
+        let root = tempfile::tempdir().unwrap();
+        let tree = tree(root.path(), None);
+        tree.prepare(&OnDisk::alone()).unwrap();
+        drop_in(root.path(), "normal/samples/a~r2", &["f", "COMPLETE"]);
+        drop_in(root.path(), "normal/samples/a~r1", &["f", "COMPLETE"]);
+        drop_in(root.path(), "transferred/high/samples/a", &["f"]);
+        drop_in(root.path(), "transferred/normal/samples/od d", &["f"]);
+        let scan = tree.scan(&OnDisk::alone(), crate::clock::now()).unwrap();
+        let [(id, priority, path)] = &scan.whole[..] else { panic!("{scan:?}") };
+        assert_eq!((id.to_string().as_str(), path), ("samples/a/r2", &tree.waiting(id, *priority)));
+        assert_eq!(scan.odd.len(), 1, "there is no directory of a first revision with its number");
+        let rests = tree.rests(&OnDisk::alone(), &"samples".parse().unwrap()).unwrap();
+        let first: PackageId = "samples/a/r1".parse().unwrap();
+        assert_eq!(rests, [(first.clone(), tree.transferred(&first, Priority::High))]);
+        assert_ne!(tree.transferred(id, Priority::High), tree.transferred(&first, Priority::High));
+        assert_ne!(tree.packing(id), tree.packing(&first));
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::conf::WorkConf;
 use crate::disk::{Hold, OnDisk};
 use crate::fs::{self, FsError};
 use crate::journal::Facts;
-use crate::package::{PackageId, Priority, Reason, State, Window};
+use crate::package::{PackageId, Priority, Reason, Revision, State, Window};
 use crate::supervisor::meter::Meter;
 use crate::supervisor::station::Work;
 use crate::supervisor::timer::Timer;
@@ -153,8 +153,12 @@ impl Sending {
             match known {
                 None => new.push((priority, 1, (id, priority, path))),
                 Some(State::Transferred) => {
-                    let why = "a package of this name was sent before; a new export needs a new revision";
-                    drop(refused.insert(path.display().to_string(), why.into()));
+                    let next = Revision(id.revision.0 + 1);
+                    let why = format!(
+                        "{id} was sent before; if this is a new revision of it, call its directory {}~{next}",
+                        id.name
+                    );
+                    drop(refused.insert(path.display().to_string(), why));
                 }
                 Some(_) => {}
             }

@@ -83,6 +83,13 @@ impl Sha256Hex {
     }
 }
 
+impl Md5Hex {
+    /// The digest of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(hex::encode(Md5::digest(bytes)))
+    }
+}
+
 /// What one read of a file yields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digests {

@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Number, Value};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::mates::{Unpaired, mates};
-use super::{Kind, Md5Hex, Name, RelPath};
+use super::{Decimal, Kind, Md5Hex, Name, RelPath};
 
 /// The largest document that is read, in bytes.
 pub const MAX_BYTES: u64 = 4 << 20;
@@ -61,19 +62,49 @@ pub struct SampleDoc {
 pub struct Stats {
     /// Reads, both mates counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reads: Option<Number>,
+    pub reads: Option<Decimal>,
     /// Per cent of bases with quality of at least 30.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub q30_bases_pct: Option<Number>,
+    pub q30_bases_pct: Option<Decimal>,
     /// Mean quality score.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mean_qual_score: Option<Number>,
+    pub mean_qual_score: Option<Decimal>,
     /// Per cent of reads whose index had no mismatch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub perfect_index_reads_pct: Option<Number>,
+    pub perfect_index_reads_pct: Option<Decimal>,
     /// Per cent of reads whose index had one mismatch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub one_mismatch_index_pct: Option<Number>,
+    pub one_mismatch_index_pct: Option<Decimal>,
+}
+
+impl SampleDoc {
+    /// Reads a document with the texts of its statistics kept.
+    pub fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Exact<'a> {
+            #[serde(borrow, default)]
+            stats: BTreeMap<&'a str, &'a RawValue>,
+        }
+        let mut doc: Self = serde_json::from_slice(json)?;
+        // A document that serde took may still be written in a way that cannot be borrowed (escapes in a field's name).
+        let Ok(exact) = serde_json::from_slice::<Exact<'_>>(json) else { return Ok(doc) };
+        let stats = &mut doc.stats;
+        for (name, number) in [
+            ("reads", &mut stats.reads),
+            ("q30_bases_pct", &mut stats.q30_bases_pct),
+            ("mean_qual_score", &mut stats.mean_qual_score),
+            ("perfect_index_reads_pct", &mut stats.perfect_index_reads_pct),
+            ("one_mismatch_index_pct", &mut stats.one_mismatch_index_pct),
+        ] {
+            if let Some(text) = exact.stats.get(name)
+                && number.is_some()
+                && let Ok(kept) = text.get().parse()
+            {
+                *number = Some(kept);
+            }
+        }
+        Ok(doc)
+    }
 }
 
 /// One FASTQ file as the delivery describes it.
@@ -316,6 +347,16 @@ mod tests {
         assert!(
             text.contains("\"site_field\":\"æøå\"") && text.contains("88.94") && text.contains("121434860")
         );
+    }
+
+    #[test]
+    fn a_document_is_read_with_the_texts_of_its_numbers() {
+        let text = sample("a", &["x_R1_001.fastq.gz"]).to_string().replace("88.94", "88.940");
+        let doc = SampleDoc::parse(text.as_bytes()).unwrap();
+        assert_eq!(doc.stats.q30_bases_pct.as_ref().unwrap().as_str(), "88.940");
+        assert_eq!(doc.stats.mean_qual_score, None);
+        assert_eq!(SampleDoc::parse(serde_json::to_string(&doc).unwrap().as_bytes()).unwrap(), doc);
+        assert!(SampleDoc::parse(b"{}").is_err());
     }
 
     #[test]

@@ -208,6 +208,31 @@ impl PackageId {
     pub fn first(kind: Kind, name: Name) -> Self {
         Self { kind, name, revision: Revision::FIRST }
     }
+
+    /// What its directory is called beside other revisions: `NAME`, from the second revision on `NAME~r2`. No name can hold
+    /// a `~`, so neither is taken for the other.
+    pub fn dir_name(&self) -> String {
+        if self.revision == Revision::FIRST {
+            self.name.to_string()
+        } else {
+            format!("{}~{}", self.name, self.revision)
+        }
+    }
+
+    /// The package that a directory of this name holds.
+    pub fn of_dir(kind: Kind, dir_name: &str) -> Result<Self, IdError> {
+        let Some((name, revision)) = dir_name.rsplit_once('~') else {
+            return Ok(Self::first(kind, dir_name.parse()?));
+        };
+        let (name, revision): (Name, Revision) = (name.parse()?, revision.parse()?);
+        if revision <= Revision::FIRST {
+            return Err(IdError::Form {
+                what: "directory of a revision (NAME~r2 and up)",
+                text: clipped(dir_name),
+            });
+        }
+        Ok(Self { kind, name, revision })
+    }
 }
 
 impl fmt::Display for PackageId {
@@ -338,6 +363,23 @@ mod tests {
             "Samples/x/r1",
         ] {
             assert!(bad.parse::<PackageId>().is_err(), "{bad:?} must be refused");
+        }
+    }
+
+    #[test]
+    fn each_revision_has_a_directory_of_its_own() {
+        let kind: Kind = "samples".parse().unwrap();
+        for (id, dir) in [
+            ("samples/Diag-x@r2/r1", "Diag-x@r2"),
+            ("samples/Diag-x/r2", "Diag-x~r2"),
+            ("samples/a/r12", "a~r12"),
+        ] {
+            let id: PackageId = id.parse().unwrap();
+            assert_eq!(id.dir_name(), dir);
+            assert_eq!(PackageId::of_dir(kind.clone(), dir).unwrap(), id);
+        }
+        for bad in ["a~r1", "a~r0", "a~r02", "a~2", "a~", "~r2", "a~r2~r3", "a~r99999999999"] {
+            assert!(PackageId::of_dir(kind.clone(), bad).is_err(), "{bad}");
         }
     }
 

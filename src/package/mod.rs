@@ -1,5 +1,6 @@
 //! What flows: names, states, digests and the files that describe a package. Pure: no actor, no network, no clock.
 mod commit;
+mod decimal;
 mod digest;
 mod documents;
 mod id;
@@ -11,6 +12,7 @@ mod state;
 mod window;
 
 pub use commit::{Commit, CommitError, MAX_BYTES as MAX_COMMIT_BYTES, Sender};
+pub use decimal::{Decimal, NoNumber};
 pub use digest::{Digests, HashState, Md5Hex, Sha256Hex};
 pub use documents::{
     Analysis, DocumentError, MAX_BYTES as MAX_DOCUMENT_BYTES, Member, Params, Pedigree, Read, SampleDoc,

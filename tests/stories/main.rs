@@ -3,6 +3,7 @@
 //! Each module is one story. They share one binary, because linking costs more than running.
 #![allow(clippy::unwrap_used)] // helpers outside #[test] functions; a story that cannot be set up must fail loudly
 
+mod again;
 mod back_pressure;
 mod bad_input;
 mod bad_reads;
@@ -14,6 +15,7 @@ mod hostile_bucket;
 mod hung_disk;
 mod kill_minus_nine;
 mod notify;
+mod reading;
 mod real_reads;
 mod reload;
 mod review;

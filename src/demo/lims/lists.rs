@@ -166,8 +166,17 @@ impl World {
         }
     }
 
+    /// The filters that count: all of them, or of a repeated one the last.
+    fn counted(&self, query: &Query) -> Vec<(String, String)> {
+        let last = |n: usize, name: &str| !query.iter().skip(n + 1).any(|(other, _)| other == name);
+        let counts =
+            |(n, (name, _)): &(usize, &(String, String))| !self.settings.last_repeat_counts || last(*n, name);
+        query.iter().enumerate().filter(counts).map(|(_, filter)| filter.clone()).collect()
+    }
+
     pub(super) fn artifact_list(&self, query: &Query, uris: &Uris) -> Outcome {
         check(query, ARTIFACT_FILTERS)?;
+        let query = &self.counted(query);
         let types = query.iter().filter(|(name, _)| name == "type").count();
         if query.iter().any(|(name, _)| name.starts_with("udf.")) && types != 1 {
             return Err(Refusal::bad("A UDF filter needs exactly one artifact type"));
@@ -214,6 +223,7 @@ impl World {
                 .parse()
                 .map_err(|_| Refusal::bad(format!("last-modified is not a time with its zone: {value}")))?;
         }
+        let query = &self.counted(query);
         let rows = self.processes.iter().filter(|(_, process)| {
             fits(query, |name, value| match name {
                 "type" => process.type_name == value,

@@ -203,6 +203,8 @@ pub struct Settings {
     pub batch_status: u16,
     /// List every queued artifact twice, with two queue times.
     pub duplicates: bool,
+    /// Of a filter that is repeated in a search only the last value counts, instead of any of them.
+    pub last_repeat_counts: bool,
     /// Base address in `next-page` instead of our own, for example `https://lims.example.org/api/v2`.
     pub next_page_base: Option<String>,
     /// Base address in all answers, instead of the one dialled.
@@ -255,6 +257,7 @@ impl Default for Settings {
             routed_twice_is_twice: false,
             batch_status: 200,
             duplicates: false,
+            last_repeat_counts: false,
             next_page_base: None,
             advertised_base: None,
             odd_xml: false,

@@ -7,7 +7,7 @@
 //!
 //! Traps: a state lags behind what was just asked; a step whose program runs stays where it is; a program that left a
 //! message blocks the step until somebody clicks it away, which no request can do.
-use super::actions::{Action, Actions};
+use super::actions::{Action, Actions, Review};
 use super::bodies::step_creation;
 use super::client::{Client, same};
 use super::error::Error;
@@ -66,7 +66,17 @@ impl Client {
     pub async fn set_actions(
         &self,
         id: &LimsId,
+        choose: impl FnMut(&LimsId) -> Action,
+    ) -> Result<Actions, Error> {
+        self.decide(id, choose, None).await
+    }
+
+    /// Like [`Client::set_actions`]; artifacts whose action is [`Action::Review`] are put before this manager.
+    pub async fn decide(
+        &self,
+        id: &LimsId,
         mut choose: impl FnMut(&LimsId) -> Action,
+        review: Option<&Review>,
     ) -> Result<Actions, Error> {
         let mut last = None;
         for _ in 0..2 {
@@ -77,6 +87,13 @@ impl Client {
                 drop(wanted.insert(artifact.clone(), action.clone()));
                 action
             });
+            let asked: Vec<LimsId> =
+                wanted.iter().filter(|(_, a)| **a == Action::Review).map(|(id, _)| id.clone()).collect();
+            if let Some(Review { reviewer, comment }) = review.filter(|_| !asked.is_empty()) {
+                let uri = format!("{}/researchers/{reviewer}", self.wire.spoken());
+                let wrong = |source| Error::malformed(&format!("GET /steps/{id}/actions"), source);
+                actions.escalate(&uri, comment, &asked).map_err(wrong)?;
+            }
             match self.put_actions(id, &actions).await {
                 Ok(()) => {}
                 Err(error @ Error::Unclear { .. }) => last = Some(error),
@@ -85,6 +102,7 @@ impl Client {
             let now = self.actions(id).await?;
             let lines = now.next();
             let took = lines.len() == wanted.len()
+                && asked.iter().all(|asked| now.escalated().contains(asked))
                 && lines
                     .iter()
                     .all(|line| wanted.get(&line.artifact).is_some_and(|action| line.says(action)));
@@ -186,8 +204,8 @@ fn holds(fields: &Udfs, name: &str, udf: &Udf) -> bool {
     }
 }
 
-fn did_not_take(doing: &str, id: &LimsId, what: &str) -> Error {
-    let source = Fault::new(format!("it was accepted, yet other {what} than those sent stand in the step"));
+pub(super) fn did_not_take(doing: &str, id: &LimsId, what: &str) -> Error {
+    let source = Fault::new(format!("it was accepted, yet other {what} than those sent stand there"));
     Error::malformed(&doing.replace('*', id.as_str()), source)
 }
 

@@ -175,7 +175,7 @@ impl Kit<'_> {
         let delivery = self.disks.at("delivery", &nsc.delivery_root)?;
         let building = self.disks.at("building", &nsc.delivery_root)?;
         let tree_disk = self.disks.at("transfer", &nsc.transfer.root)?;
-        let source: Arc<dyn Source> = Arc::new(Exporter::new(&nsc.lims, nsc.delivery_root.clone())?);
+        let source: Arc<dyn Source> = Arc::new(Exporter::new(nsc)?);
         let signer = nsc.signing_key.as_deref().map(Signer::from_file).transpose();
         let (waiting, refused) = (Notices::default(), Notices::default());
         let (set, live) = watch::channel(NscLive::of(self.conf.work, nsc));

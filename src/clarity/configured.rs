@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::ids::number_in;
 use super::lists::next_page;
 use super::ns;
-use super::read::{Record, parsed, word};
+use super::read::{Record, parsed};
 use super::tree::Element;
 use super::words::UdfKind;
 

@@ -66,27 +66,32 @@ impl Client {
     pub async fn set_actions(
         &self,
         id: &LimsId,
-        choose: impl FnMut(&LimsId) -> Action,
+        mut choose: impl FnMut(&LimsId) -> Action,
     ) -> Result<Actions, Error> {
-        self.decide(id, choose, None).await
+        self.decide(id, |artifact| Some(choose(artifact)), None).await
     }
 
-    /// Like [`Client::set_actions`]; artifacts whose action is [`Action::Review`] are put before this manager.
+    /// Like [`Client::set_actions`]; artifacts whose action is [`Action::Review`] are put before this manager. An artifact
+    /// for which nothing can be chosen is an error, and nothing is sent.
     pub async fn decide(
         &self,
         id: &LimsId,
-        mut choose: impl FnMut(&LimsId) -> Action,
+        mut choose: impl FnMut(&LimsId) -> Option<Action>,
         review: Option<&Review>,
     ) -> Result<Actions, Error> {
         let mut last = None;
         for _ in 0..2 {
             let mut actions = self.actions(id).await?;
             let mut wanted = BTreeMap::new();
-            actions.set(|artifact| {
-                let action = choose(artifact);
-                drop(wanted.insert(artifact.clone(), action.clone()));
-                action
-            });
+            let foreign = |stranger: &LimsId| {
+                let fault = Fault::new(format!("it lists {stranger}, which does not belong into this step"));
+                Error::malformed(&format!("GET /steps/{id}/actions"), fault)
+            };
+            for line in actions.next() {
+                let action = choose(&line.artifact).ok_or_else(|| foreign(&line.artifact))?;
+                drop(wanted.insert(line.artifact, action));
+            }
+            actions.set(|artifact| wanted.get(artifact).cloned().unwrap_or(Action::Leave)); // all are there
             let asked: Vec<LimsId> =
                 wanted.iter().filter(|(_, a)| **a == Action::Review).map(|(id, _)| id.clone()).collect();
             if let Some(Review { reviewer, comment }) = review.filter(|_| !asked.is_empty()) {

@@ -303,10 +303,8 @@ impl Packing {
                 self.say(id, Phase::Intent, None, None).await?;
                 self.source.claim(&row.order).await?
             }
-            Found::Lost => {
-                let why = "its samples are neither in the queue nor in a step of ours";
-                return Err(Blame::again_then(Reason::LimsStepLost, why)); // the LIMS shows things late
-            }
+            // Not for good yet: the LIMS shows things late.
+            Found::Lost(why) => return Err(Blame::again_then(Reason::LimsStepLost, why)),
         };
         if row.phase != Phase::Opened {
             let (order, step, technician) = (id.clone(), Some(claim.id), claim.us);
@@ -358,8 +356,8 @@ impl Packing {
                     let why = "the step was never opened".into();
                     return self.say(id, Phase::Withdrawn, None, Some(why)).await;
                 }
-                Found::Lost => {
-                    let why = "its step cannot be found".into();
+                Found::Lost(why) => {
+                    let why = format!("its step cannot be found: {why}");
                     return self.say(id, Phase::Review, None, Some(why)).await;
                 }
             },

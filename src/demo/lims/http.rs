@@ -168,6 +168,10 @@ pub(super) fn dispatch(world: &mut World, call: &Call, uris: &Uris) -> Outcome {
     let body = || Received::parse(&call.body).map_err(|e| Refusal::bad(e.to_string()));
     let document = |found: Result<Element, Refusal>| found.map(Answer::ok);
     match (call.method.as_str(), rest) {
+        ("GET", ["configuration", "udfs"]) => world.udf_list(&call.query, uris),
+        ("GET", ["configuration", "udfs", id]) => world.udf_document(id, uris),
+        ("GET", ["researchers"]) => world.researcher_list(&call.query, uris),
+        ("GET", ["researchers", id]) => world.researcher_document(id, uris),
         ("GET", ["configuration", path @ ..]) if !path.is_empty() => {
             world.config().answer(path, &call.query, &world.settings, uris)
         }

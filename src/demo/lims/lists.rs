@@ -6,6 +6,8 @@
 //!
 //! Queues are listed by container and well, not by time, and may show an artifact twice.
 
+use jiff::Timestamp;
+
 use super::answer::{Answer, Outcome, Refusal, Uris};
 use super::resources::{link, location};
 use super::world::{Artifact, Kind, Process, QueueRow, World, clock_text};
@@ -37,17 +39,17 @@ const ARTIFACT_FILTERS: &[&str] = &[
     "reagent-label",
 ];
 const PROCESS_FILTERS: &[&str] =
-    &["type", "inputartifactlimsid", "projectname", "techfirstname", "techlastname"];
+    &["type", "inputartifactlimsid", "last-modified", "projectname", "techfirstname", "techlastname"];
 
 /// True if for every filter given at least one value fits.
-fn fits(query: &Query, has: impl Fn(&str, &str) -> bool) -> bool {
+pub(super) fn fits(query: &Query, has: impl Fn(&str, &str) -> bool) -> bool {
     let names = query.iter().map(|(name, _)| name).filter(|name| *name != "start-index");
     let mut names = names.collect::<Vec<_>>();
     names.dedup();
     names.into_iter().all(|name| query.iter().any(|(other, value)| other == name && has(name, value)))
 }
 
-fn check(query: &Query, known: &[&str]) -> Result<(), Refusal> {
+pub(super) fn check(query: &Query, known: &[&str]) -> Result<(), Refusal> {
     let strange = query.iter().map(|(name, _)| name.as_str()).find(|name| {
         *name != "start-index"
             && !known.contains(name)
@@ -57,7 +59,7 @@ fn check(query: &Query, known: &[&str]) -> Result<(), Refusal> {
 }
 
 /// Puts one page of rows into `body` and the page links behind them.
-fn page(
+pub(super) fn page(
     body: Element,
     wrapper: bool,
     rows: Vec<Element>,
@@ -200,10 +202,18 @@ impl World {
 
     pub(super) fn process_list(&self, query: &Query, uris: &Uris) -> Outcome {
         check(query, PROCESS_FILTERS)?;
-        let rows = self.processes.iter().filter(|(_, process)| {
+        let given = query.iter().find(|(name, _)| name == "last-modified");
+        let since = given.map(|(_, value)| value.parse::<Timestamp>());
+        let since = since.transpose().map_err(|_| Refusal::bad("last-modified is not a time"))?;
+        let rows = self.processes.iter().filter(|(id, process)| {
             fits(query, |name, value| match name {
                 "type" => process.type_name == value,
                 "inputartifactlimsid" => process.maps.iter().any(|map| map.input == value),
+                // Only steps remember it here; what the world was built with counts as changed just now.
+                "last-modified" => self.steps.get(*id).is_none_or(|run| {
+                    let changed = run.completed.unwrap_or(run.started);
+                    since.is_none_or(|since| changed >= since)
+                }),
                 "projectname" => self.process_has_project(process, value),
                 "techfirstname" => process.technician.first == value,
                 "techlastname" => process.technician.last == value,

@@ -15,6 +15,7 @@ mod answer;
 mod batch;
 mod build;
 mod config;
+mod directory;
 mod entities;
 mod faults;
 mod http;

@@ -20,6 +20,7 @@ pub(super) const NAMESPACE_ROOT: &str = "http://genologics.com/ri";
 const NAMESPACES: &[(&str, &str)] = &[
     ("ri", ""),
     ("art", "/artifact"),
+    ("cnf", "/configuration"),
     ("con", "/container"),
     ("exc", "/exception"),
     ("file", "/file"),
@@ -28,6 +29,7 @@ const NAMESPACES: &[(&str, &str)] = &[
     ("protcnf", "/protocolconfiguration"),
     ("protstepcnf", "/stepconfiguration"),
     ("que", "/queue"),
+    ("res", "/researcher"),
     ("rt", "/routing"),
     ("smp", "/sample"),
     ("stg", "/stage"),

@@ -69,4 +69,6 @@ mod fixtures;
 #[cfg(test)]
 mod stories;
 #[cfg(test)]
+mod stories_tls;
+#[cfg(test)]
 mod stories_work;

@@ -52,7 +52,8 @@ mod tests {
     #[tokio::test]
     async fn one_request_takes_out_and_puts_in_and_is_never_repeated() {
         let ids = ["2-2", "2-1", "2-2"].map(|id| LimsId::new(id).unwrap());
-        let answers: [(fn() -> Reply, Option<Class>); 5] = [
+        type Case = (fn() -> Reply, Option<Class>);
+        let answers: [Case; 5] = [
             (|| Reply::Xml(200, "<rt:routing xmlns:rt=\"http://genologics.com/ri/routing\"/>".into()), None),
             (|| Reply::Xml(200, exception("no such stage")), Some(Class::Refused)),
             (|| Reply::Xml(400, exception("no such stage")), Some(Class::Refused)),

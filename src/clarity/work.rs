@@ -62,7 +62,7 @@ impl Client {
     }
 
     /// Sets the action of every artifact that the step lists, and returns the document as it then stands in the LIMS:
-    /// GET, PUT, GET and compare. If it did not take, it is tried once more.
+    /// GET, PUT, GET and compare. Nothing is sent if it says so already. If it did not take, it is tried once more.
     pub async fn set_actions(
         &self,
         id: &LimsId,
@@ -91,9 +91,20 @@ impl Client {
                 let action = choose(&line.artifact).ok_or_else(|| foreign(&line.artifact))?;
                 drop(wanted.insert(line.artifact, action));
             }
-            actions.set(|artifact| wanted.get(artifact).cloned().unwrap_or(Action::Leave)); // all are there
             let asked: Vec<LimsId> =
                 wanted.iter().filter(|(_, a)| **a == Action::Review).map(|(id, _)| id.clone()).collect();
+            let took = |now: &Actions| {
+                let lines = now.next();
+                lines.len() == wanted.len()
+                    && asked.iter().all(|asked| now.escalated().contains(asked))
+                    && lines
+                        .iter()
+                        .all(|line| wanted.get(&line.artifact).is_some_and(|action| line.says(action)))
+            };
+            if took(&actions) {
+                return Ok(actions);
+            }
+            actions.set(|artifact| wanted.get(artifact).cloned().unwrap_or(Action::Leave)); // all are there
             if let Some(Review { reviewer, comment }) = review.filter(|_| !asked.is_empty()) {
                 let uri = format!("{}/researchers/{reviewer}", self.wire.spoken());
                 let wrong = |source| Error::malformed(&format!("GET /steps/{id}/actions"), source);
@@ -105,13 +116,7 @@ impl Client {
                 Err(other) => return Err(other),
             }
             let now = self.actions(id).await?;
-            let lines = now.next();
-            let took = lines.len() == wanted.len()
-                && asked.iter().all(|asked| now.escalated().contains(asked))
-                && lines
-                    .iter()
-                    .all(|line| wanted.get(&line.artifact).is_some_and(|action| line.says(action)));
-            if took {
+            if took(&now) {
                 return Ok(now);
             }
         }

@@ -5,6 +5,7 @@
 
 mod back_pressure;
 mod bad_input;
+mod config_check;
 mod demo;
 mod fault_matrix;
 mod full_disk;

@@ -20,7 +20,6 @@ pub(super) const NAMESPACE_ROOT: &str = "http://genologics.com/ri";
 const NAMESPACES: &[(&str, &str)] = &[
     ("ri", ""),
     ("art", "/artifact"),
-    ("cnf", "/configuration"),
     ("con", "/container"),
     ("exc", "/exception"),
     ("file", "/file"),
@@ -29,7 +28,6 @@ const NAMESPACES: &[(&str, &str)] = &[
     ("protcnf", "/protocolconfiguration"),
     ("protstepcnf", "/stepconfiguration"),
     ("que", "/queue"),
-    ("res", "/researcher"),
     ("rt", "/routing"),
     ("smp", "/sample"),
     ("stg", "/stage"),
@@ -37,6 +35,8 @@ const NAMESPACES: &[(&str, &str)] = &[
     ("udf", "/userdefined"),
     ("ver", "/version"),
     ("wkfcnf", "/workflowconfiguration"),
+    ("cnf", "/configuration"),
+    ("res", "/researcher"),
 ];
 
 /// The namespace a prefix stands for.

@@ -69,6 +69,8 @@ mod fixtures;
 #[cfg(test)]
 mod stories;
 #[cfg(test)]
+mod stories_hang;
+#[cfg(test)]
 mod stories_tls;
 #[cfg(test)]
 mod stories_work;

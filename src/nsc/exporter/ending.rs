@@ -33,7 +33,16 @@ impl Exporter {
         }
     }
 
+    /// What was delivered ends with the LIMS calling it exported and in no other way: whatever stands against that is a
+    /// failure, counted and tried again with back-off until somebody has put it right in the LIMS.
     pub(super) async fn finish(&self, claim: &str, order: &Order, ending: &Ending) -> Result<Ended, Failure> {
+        match self.attempt(claim, order, ending).await? {
+            Ended::Review(why) if *ending == Ending::Delivered => Err(Blame::again(why)),
+            ended => Ok(ended),
+        }
+    }
+
+    async fn attempt(&self, claim: &str, order: &Order, ending: &Ending) -> Result<Ended, Failure> {
         let id = lims_id(claim)?;
         let artifacts: BTreeSet<LimsId> = lims_ids(&order.artifacts)?.into_iter().collect();
         let configured = self.step_as_configured().await?;

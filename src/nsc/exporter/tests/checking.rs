@@ -108,6 +108,17 @@ fn what_is_delivered_goes_on_only_where_that_is_plain() {
     assert!(way(vec![to(7, "Failed")]).is_err() && way(vec![five, to(6, "Report")]).is_err());
 }
 
+#[test]
+fn a_password_that_others_can_read_is_refused_before_anything_is_sent() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut nsc = nsc(&[]);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o640)).unwrap();
+    nsc.lims.password_file = file.path().to_owned();
+    let why = Exporter::new(&nsc).err().unwrap();
+    assert!(why.contains("has mode 0640") && why.contains("chmod 600"), "{why}");
+}
+
 fn field(name: &str, kind: UdfKind, required: bool) -> Field {
     let presets = Vec::new();
     Field { name: name.into(), kind, required, presets, others: true, has_default: false }

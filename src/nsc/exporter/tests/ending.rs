@@ -189,9 +189,7 @@ async fn what_a_person_did_meanwhile_is_recognised_and_not_overruled() {
     else {
         panic!()
     };
-    let Ended::Review(how) = lab.exporter.end(&step, &order, &Ending::Delivered).await.unwrap() else {
-        panic!()
-    };
+    let how = said(lab.exporter.end(&step, &order, &Ending::Delivered).await.unwrap_err());
     assert!(how.contains("does not call it exported") && how.contains("is in the queue again"), "{how}");
     assert!(lab.lims.withdraw(&artifacts[0]));
     let Ended::Review(how) = lab.exporter.end(&step, &order, &Ending::Undelivered(fault())).await.unwrap()
@@ -202,15 +200,57 @@ async fn what_a_person_did_meanwhile_is_recognised_and_not_overruled() {
 }
 
 #[tokio::test]
+async fn delivered_ends_only_when_the_lims_calls_it_exported() {
+    let lab = Lab::new(Server::default(), &[]).await;
+    let (order, step) = lab.claimed(&lab.samples(1)).await;
+    let id = LimsId::new(&step).unwrap();
+    // Somebody put it before a manager by hand.
+    let review = crate::clarity::Review { reviewer: 64, comment: "se på denne".into() };
+    let choose = |_: &LimsId| Some(crate::clarity::Action::Review);
+    let _asked = lab.exporter.client.decide(&id, choose, Some(&review)).await.unwrap();
+    for _ in 0..2 {
+        let _moved = lab.exporter.client.advance(&id, lab.exporter.settle()).await.unwrap();
+    }
+    let why = said(lab.exporter.end(&step, &order, &Ending::Delivered).await.unwrap_err());
+    assert!(why.contains("somebody put it before a manager"), "{why}");
+    lab.lims.complete_elsewhere(&step).unwrap();
+    assert_eq!(lab.exporter.end(&step, &order, &Ending::Delivered).await.unwrap(), Ended::Completed);
+}
+
+#[tokio::test]
+async fn a_program_that_leaves_a_message_holds_the_step_until_somebody_closes_it() {
+    let program = |message: Option<&str>| crate::demo::lims::Program {
+        name: "Notify".into(),
+        leaving: StepState::RecordDetails,
+        reads: 2,
+        outcome: crate::demo::lims::ProgramOutcome::Ok,
+        message: message.map(str::to_owned),
+    };
+    let lab = Lab::new(Server { programs: vec![program(None)], ..Server::default() }, &[]).await;
+    let (order, step) = lab.claimed(&lab.samples(1)).await;
+    assert_eq!(lab.exporter.end(&step, &order, &Ending::Delivered).await.unwrap(), Ended::Completed);
+    let lab =
+        Lab::new(Server { programs: vec![program(Some("Mail sendt"))], ..Server::default() }, &[]).await;
+    let (order, step) = lab.claimed(&lab.samples(1)).await;
+    let why = said(lab.exporter.end(&step, &order, &Ending::Delivered).await.unwrap_err());
+    assert!(why.contains("stays in Record Details") && why.contains("says: Mail sendt"), "{why}");
+    lab.lims.acknowledge(&step).unwrap();
+    assert_eq!(lab.exporter.end(&step, &order, &Ending::Delivered).await.unwrap(), Ended::Completed);
+}
+
+#[tokio::test]
 async fn a_step_with_other_samples_than_the_orders_is_not_touched() {
     let lab = Lab::new(Server::default(), &[]).await;
     let artifacts = lab.samples(2);
     let (_, step) = lab.claimed(&artifacts).await;
     let other = order(&artifacts[..1]);
-    for ending in [Ending::Delivered, Ending::Undelivered(fault())] {
-        let Ended::Review(how) = lab.exporter.end(&step, &other, &ending).await.unwrap() else { panic!() };
-        assert!(how.contains(&format!("holds {}, {}", artifacts[0], artifacts[1])), "{how}");
-    }
+    let Ended::Review(how) = lab.exporter.end(&step, &other, &Ending::Undelivered(fault())).await.unwrap()
+    else {
+        panic!()
+    };
+    assert!(how.contains(&format!("holds {}, {}", artifacts[0], artifacts[1])), "{how}");
+    let how = said(lab.exporter.end(&step, &other, &Ending::Delivered).await.unwrap_err());
+    assert!(how.contains("nothing was done to it"), "{how}");
     assert_eq!((lab.count("PUT", "/actions"), lab.count("DELETE", &step)), (0, 0));
 }
 

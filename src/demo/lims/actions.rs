@@ -51,6 +51,15 @@ impl World {
                 run.state.word()
             )));
         }
+        let named = [body.attr("uri"), body.child("step").and_then(|step| step.attr("uri"))];
+        for uri in named.into_iter().flatten() {
+            if uris
+                .parts(uri)
+                .is_none_or(|parts| !matches!(parts.as_slice(), ["steps", own, ..] if *own == id))
+            {
+                return Err(Refusal::bad(format!("{uri} is not step {id}")));
+            }
+        }
         let escalation = read_escalation(body, run, uris)?;
         let mut actions = BTreeMap::new();
         for given in body.child("next-actions").iter().flat_map(|list| list.children("next-action")) {
@@ -138,10 +147,10 @@ fn read_escalation(body: &Received, run: &StepRun, uris: &Uris) -> Result<Option
     let request = escalation.child("request");
     let reviewer =
         request.and_then(|request| request.child("reviewer")).and_then(|reviewer| reviewer.attr("uri"));
-    let known = [API_USER, LAB_USER].map(|who| who.id.to_string());
-    if !reviewer.and_then(|uri| uris.id("researchers", uri)).is_some_and(|id| known.contains(&id)) {
-        return Err(Refusal::bad("An escalation needs a reviewer that exists"));
-    }
+    let known = [API_USER, LAB_USER].map(|who| who.id);
+    let reviewer = reviewer.and_then(|uri| uris.id("researchers", uri)).and_then(|id| id.parse().ok());
+    let reviewer = reviewer.filter(|id| known.contains(id));
+    let reviewer = reviewer.ok_or_else(|| Refusal::bad("An escalation needs a reviewer that exists"))?;
     let comment =
         request.and_then(|request| request.child("comment")).map(|comment| comment.text().to_owned());
     let mut artifacts = Vec::new();
@@ -156,7 +165,9 @@ fn read_escalation(body: &Received, run: &StepRun, uris: &Uris) -> Result<Option
     if artifacts.is_empty() {
         return Err(Refusal::bad("An escalation needs at least one artifact"));
     }
-    Ok(Some(Escalation { comment: comment.unwrap_or_default(), artifacts }))
+    // Sent back with a document that was got: what the reviewer said stays.
+    let review = run.escalation.as_ref().and_then(|known| known.review.clone());
+    Ok(Some(Escalation { comment: comment.unwrap_or_default(), reviewer, artifacts, review }))
 }
 
 fn escalation_element(escalation: &Escalation, run: &StepRun, uris: &Uris) -> Element {
@@ -167,8 +178,15 @@ fn escalation_element(escalation: &Escalation, run: &StepRun, uris: &Uris) -> El
     let comment = (!escalation.comment.is_empty()).then(|| Element::leaf("comment", &escalation.comment));
     let request = Element::new("request")
         .child(person("author", uris, API_USER))
-        .child(person("reviewer", uris, LAB_USER))
+        .child(person("reviewer", uris, if escalation.reviewer == API_USER.id { API_USER } else { LAB_USER }))
         .child(Element::leaf("date", clock_text(run.started)))
         .maybe(comment);
-    Element::new("escalation").child(request).child(Element::new("escalated-artifacts").all(artifacts))
+    let review = escalation.review.as_ref().map(|said| {
+        let review = Element::new("review").child(person("author", uris, LAB_USER));
+        review.child(Element::leaf("date", clock_text(run.started))).child(Element::leaf("comment", said))
+    });
+    Element::new("escalation")
+        .child(request)
+        .maybe(review)
+        .child(Element::new("escalated-artifacts").all(artifacts))
 }

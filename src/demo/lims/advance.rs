@@ -17,7 +17,8 @@ pub(super) const PROGRAM_IN_THE_WAY: &str =
 impl World {
     pub(super) fn advance(&mut self, id: &str, body: &Received, uris: &Uris) -> Outcome {
         let run = self.step_run(id)?;
-        if !body.is("stp:step") || body.attr("limsid").is_some_and(|given| given != id) {
+        let other_uri = body.attr("uri").is_some_and(|uri| uris.id("steps", uri).as_deref() != Some(id));
+        if !body.is("stp:step") || body.attr("limsid").is_some_and(|given| given != id) || other_uri {
             return Err(Refusal::bad(format!("The request is not step {id} (stp:step)")));
         }
         let state = run.state;
@@ -57,12 +58,17 @@ impl World {
             Some(field) => {
                 Err(Refusal::bad(format!("Required field {:?} of step {id} is not set", field.name)))
             }
-            None => Ok(()),
+            None => match self.kit_without_lot(id) {
+                Some(kit) => {
+                    Err(Refusal::bad(format!("Step {id} has no lot of the required reagent kit {kit:?}")))
+                }
+                None => Ok(()),
+            },
         }
     }
 
     /// Starts the next program that guards this state, or goes on to the next state.
-    fn leave_state(&mut self, id: &str) -> Result<(), Refusal> {
+    pub(super) fn leave_state(&mut self, id: &str) -> Result<(), Refusal> {
         let run = self.step_run(id)?;
         let programs = self.settings.programs.iter().enumerate();
         let next = programs
@@ -76,7 +82,8 @@ impl World {
             return if at_once { self.program_ended(id) } else { Ok(()) };
         }
         let to = match state {
-            StepState::Started | StepState::StepSetup => StepState::RecordDetails,
+            StepState::Started => self.first_state(),
+            StepState::StepSetup => StepState::RecordDetails,
             StepState::RecordDetails => StepState::AssignNextSteps,
             _ => return self.finish(id),
         };
@@ -129,6 +136,7 @@ impl World {
         let mut inputs: Vec<(String, NextAction)> = Vec::new();
         if let Some(process) = self.processes.get_mut(id) {
             process.date_run = Some(today);
+            process.modified = now;
             let named = |input: &String| actions.get(input).cloned().unwrap_or_default();
             inputs.extend(process.maps.iter().map(|map| (map.input.clone(), named(&map.input))));
         }

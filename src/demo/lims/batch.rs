@@ -48,7 +48,7 @@ impl World {
         for element in &mut found {
             element.attributes.retain(|(name, _)| !name.starts_with("xmlns:"));
         }
-        Ok(Answer::ok(Element::root(root, others).all(found)))
+        Ok(Answer { status: self.settings.batch_status, body: Some(Element::root(root, others).all(found)) })
     }
 
     /// In any order but the one given.

@@ -30,6 +30,7 @@ impl World {
             technician: LAB_USER,
             maps: Vec::new(),
             udfs,
+            modified: self.now(),
         };
         let _ = self.processes.insert(id.clone(), process);
         id

@@ -87,9 +87,7 @@ impl Config {
     ) -> Outcome {
         let number = |text: &str| text.parse::<u32>().unwrap_or(0);
         match path {
-            ["protocols"] => {
-                Ok(Answer::ok(Element::root("protcnf:protocols", &[]).child(self.protocol_link(uris))))
-            }
+            ["protocols"] => self.protocols(query, uris),
             ["protocols", id] if number(id) == self.protocol => {
                 Ok(Answer::ok(self.protocol_document(settings, uris)))
             }
@@ -116,6 +114,15 @@ impl Config {
             ["workflows", id, ..] => Err(Refusal::not_found("Workflow", id)),
             _ => Err(Refusal::not_found("Configuration", &path.join("/"))),
         }
+    }
+
+    fn protocols(&self, query: &[(String, String)], uris: &Uris) -> Outcome {
+        if let Some((name, _)) = query.iter().find(|(name, _)| name != "name") {
+            return Err(Refusal::bad(format!("Unknown query parameter: {name}")));
+        }
+        let wanted = query.is_empty() || query.iter().any(|(_, value)| *value == self.protocol_name);
+        let link = wanted.then(|| self.protocol_link(uris));
+        Ok(Answer::ok(Element::root("protcnf:protocols", &[]).maybe(link)))
     }
 
     fn protocol_link(&self, uris: &Uris) -> Element {
@@ -205,8 +212,13 @@ impl Config {
         let properties = properties.into_iter().map(|(name, value)| {
             Element::new("step-property").attr("name", name).attr("value", value).attr("locked", "false")
         });
+        let kits = settings.required_kits.iter().filter(|_| export).enumerate().map(|(place, kit)| {
+            let uri = uris.to(format_args!("reagentkits/{}", place + 1));
+            Element::new("reagent-kit").attr("name", kit).attr("locked", "false").attr("uri", uri)
+        });
         let triggers = settings.programs.iter().filter(|_| export).map(|program| {
             let status = match program.leaving {
+                StepState::Started => "STARTED",
                 StepState::AssignNextSteps => "COMPLETE",
                 _ => "RECORD_DETAILS",
             };
@@ -228,7 +240,7 @@ impl Config {
             )
             .child(Element::new("permitted-containers"))
             .child(Element::new("permitted-reagent-categories"))
-            .child(Element::new("required-reagent-kits"))
+            .child(Element::new("required-reagent-kits").all(kits))
             .child(Element::new("permitted-control-types"))
             .child(Element::new("permitted-instrument-types"))
             .child(Element::new("transitions").all(transitions))

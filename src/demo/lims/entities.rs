@@ -129,6 +129,8 @@ pub(super) struct Process {
     pub(super) technician: Researcher,
     pub(super) maps: Vec<IoMap>,
     pub(super) udfs: Vec<Udf>,
+    /// When it was last changed.
+    pub(super) modified: Timestamp,
 }
 
 /// A program in progress or waiting for a person.
@@ -154,7 +156,11 @@ pub(super) struct NextAction {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Escalation {
     pub(super) comment: String,
+    /// Number of the researcher who is asked.
+    pub(super) reviewer: u32,
     pub(super) artifacts: Vec<String>,
+    /// What the reviewer said, once the step is released.
+    pub(super) review: Option<String>,
 }
 
 /// A run of a configured step. Shares its id with a [`Process`], which holds its map and fields.
@@ -171,6 +177,8 @@ pub(super) struct StepRun {
     pub(super) program: Option<RunningProgram>,
     /// Programs that ran and were acknowledged.
     pub(super) programs_done: Vec<usize>,
+    /// Reagent lots named so far.
+    pub(super) lots: Vec<String>,
 }
 
 /// One artifact waiting for a step.

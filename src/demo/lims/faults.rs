@@ -63,7 +63,8 @@ pub enum Fault {
 pub struct FaultRule {
     /// HTTP method; empty for any.
     pub method: String,
-    /// Part of path and query. With a `$` behind it: the end of the path, query not counted.
+    /// Part of path and query. With a `$` behind it: the end of the path, query not counted, where `*` is any id
+    /// (`/steps/*/actions$`).
     pub path_contains: String,
     /// So many fitting requests pass unharmed first.
     pub skip: u32,
@@ -94,6 +95,7 @@ impl FaultRule {
     pub(super) fn meets(&mut self, method: &str, target: &str) -> bool {
         let path = target.split_once('?').map_or(target, |(path, _)| path);
         let fits = match self.path_contains.strip_suffix('$') {
+            Some(end) if end.contains('*') => ends_like(path, end),
             Some(end) => path.ends_with(end),
             None => target.contains(&self.path_contains),
         };
@@ -109,6 +111,17 @@ impl FaultRule {
         }
         true
     }
+}
+
+/// Whether the last segments of a path are those of `end`, where `*` is one that holds a number: an id.
+fn ends_like(path: &str, end: &str) -> bool {
+    let (mut path, end) = (path.rsplit('/'), end.trim_start_matches('/').rsplit('/'));
+    end.into_iter().all(|wanted| {
+        path.next().is_some_and(|found| match wanted {
+            "*" => found.bytes().any(|b| b.is_ascii_digit()),
+            word => word == found,
+        })
+    })
 }
 
 /// An answer ready for the wire, or none.
@@ -247,6 +260,14 @@ mod tests {
         assert!(ends.meets("POST", "/api/v2/steps?x=1"));
         assert!(!ends.meets("POST", "/api/v2/steps/24-1/advance"));
         assert!(!FaultRule::always("PUT", "/", Fault::Html503).meets("GET", "/"));
+    }
+
+    #[test]
+    fn a_star_is_one_id() {
+        assert!(ends_like("/api/v2/steps/24-1/actions", "/steps/*/actions"));
+        assert!(ends_like("/api/v2/steps/24-1", "/steps/*"));
+        assert!(!ends_like("/api/v2/steps/24-1/actions", "/steps/*"));
+        assert!(!ends_like("/api/v2/artifacts/batch/retrieve", "/artifacts/*/retrieve"));
     }
 
     #[test]

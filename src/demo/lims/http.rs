@@ -22,7 +22,7 @@ use super::read::Received;
 use super::wire::Line;
 use super::world::{API_USER, World};
 use super::xml::Element;
-use super::{Lims, RequestLog, Settings};
+use super::{Lims, RequestLog, Settings, When};
 
 #[derive(Clone)]
 struct Served {
@@ -63,11 +63,15 @@ async fn handle(State(served): State<Served>, request: Request) -> Response {
             tokio::time::sleep(*wait).await;
         }
     }
+    let mut entry = RequestLog { method, path: target, status: 0 };
+    served.lims.tell(&entry, When::Before);
     let reply = match instead(&faults) {
         Some(reply) => reply,
         None => spoil(&faults, serve_one(&served, &parts, body, &faults).await),
     };
-    served.lims.record(RequestLog { method, path: target, status: reply.status() });
+    entry.status = reply.status();
+    served.lims.record(entry.clone());
+    served.lims.tell(&entry, When::After);
     match (&reply, line) {
         (Reply::Dropped, Some(line)) => {
             line.cut();
@@ -108,6 +112,10 @@ async fn read_call(parts: &Parts, body: Body, max_body: usize) -> Result<Call, R
     let body = to_bytes(body, max_body).await.map_err(|_| Refusal::new(413, "Request entity too large"))?;
     let kind =
         parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let accepted = parts.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("*/*");
+    if !["application/xml", "text/xml", "*/*", "application/*"].iter().any(|kind| accepted.contains(kind)) {
+        return Err(Refusal::new(406, format!("No match for accept header {accepted}")));
+    }
     let fine = body.is_empty() || kind.starts_with("application/xml") || kind.starts_with("text/xml");
     if !fine {
         return Err(Refusal::new(415, format!("Cannot consume content type {kind}")));
@@ -161,7 +169,9 @@ pub(super) fn dispatch(world: &mut World, call: &Call, uris: &Uris) -> Outcome {
         )
     };
     let rest = match parts.as_slice() {
-        ["api"] if call.method == "GET" => return Ok(versions(world, uris)),
+        // With a slash behind, as a client comes to it by way of `/api/v2/..`.
+        ["api"] | ["api", ""] if call.method == "GET" => return Ok(versions(world, uris)),
+        ["api", "v2"] | ["api", "v2", ""] if call.method == "GET" => return Ok(world.index(uris)),
         ["api", "v2", rest @ ..] => rest,
         _ => return Err(unknown()),
     };
@@ -170,8 +180,6 @@ pub(super) fn dispatch(world: &mut World, call: &Call, uris: &Uris) -> Outcome {
     match (call.method.as_str(), rest) {
         ("GET", ["configuration", "udfs"]) => world.udf_list(&call.query, uris),
         ("GET", ["configuration", "udfs", id]) => world.udf_document(id, uris),
-        ("GET", ["researchers"]) => world.researcher_list(&call.query, uris),
-        ("GET", ["researchers", id]) => world.researcher_document(id, uris),
         ("GET", ["configuration", path @ ..]) if !path.is_empty() => {
             world.config().answer(path, &call.query, &world.settings, uris)
         }
@@ -183,6 +191,12 @@ pub(super) fn dispatch(world: &mut World, call: &Call, uris: &Uris) -> Outcome {
         ("POST", [kind @ ("artifacts" | "samples" | "containers"), "batch", "retrieve"]) => {
             world.batch(kind, &body()?, uris)
         }
+        ("GET", ["samples"]) => world.sample_list(&call.query, uris),
+        ("GET", ["projects"]) => world.project_list(&call.query, uris),
+        ("GET", ["containers"]) => world.container_list(&call.query, uris),
+        ("GET", ["researchers"]) => world.researcher_list(&call.query, uris),
+        ("GET", ["researchers", id]) => world.researcher_document(id, uris),
+        ("GET", ["processtypes", id]) => world.process_type_document(id, uris),
         ("GET", ["samples", id]) => document(world.sample_document(id, uris)),
         ("GET", ["projects", id]) => world.project_document(id, uris),
         ("GET", ["containers", id]) => document(world.container_document(id, uris)),
@@ -195,16 +209,22 @@ pub(super) fn dispatch(world: &mut World, call: &Call, uris: &Uris) -> Outcome {
         ("PUT", ["steps", id, "details"]) => world.put_details(id, &body()?, uris),
         ("GET", ["steps", id, "actions"]) => document(world.actions_document(id, uris)),
         ("PUT", ["steps", id, "actions"]) => world.put_actions(id, &body()?, uris),
+        ("GET", ["steps", id, "reagentlots"]) => document(world.lots_document(id, uris)),
+        ("PUT", ["steps", id, "reagentlots"]) => world.put_lots(id, &body()?, uris),
         ("GET", ["steps", id, "programstatus"]) => world.read_program(id, uris),
         ("POST", ["steps", id, "advance"]) => world.advance(id, &body()?, uris),
         ("POST", ["route", "artifacts"]) => world.route(&body()?, uris),
         (
             method,
-            ["queues" | "samples" | "projects" | "containers" | "processes" | "steps" | "artifacts", _]
-            | ["artifacts" | "processes" | "steps"]
+            [
+                "queues" | "samples" | "projects" | "containers" | "processes" | "steps" | "artifacts"
+                | "researchers" | "processtypes",
+                _,
+            ]
+            | ["artifacts" | "processes" | "steps" | "samples" | "projects" | "containers" | "researchers"]
             | ["artifacts", _, "demux"]
             | ["artifacts" | "samples" | "containers", "batch", "retrieve"]
-            | ["steps", _, "details" | "actions" | "programstatus" | "advance"]
+            | ["steps", _, "details" | "actions" | "programstatus" | "advance" | "reagentlots"]
             | ["route", "artifacts"],
         ) => Err(Refusal::new(
             405,

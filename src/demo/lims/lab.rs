@@ -128,6 +128,32 @@ impl Lims {
         world.close_step(step).map_err(|_| Unknown::new("open step", step))
     }
 
+    /// The reviewer has looked at the escalated artifacts and gives the step back: it is in Assign Next Steps again, their
+    /// action is to be chosen anew, and the escalation shows what was said.
+    ///
+    /// # Errors
+    /// If there is no such step under review.
+    pub fn release(&self, step: &str, said: &str) -> Result<(), Unknown> {
+        let world = &mut self.lock().world;
+        let run = world.steps.get_mut(step).filter(|run| run.state == StepState::UnderReview);
+        let run = run.ok_or_else(|| Unknown::new("step under review", step))?;
+        run.state = StepState::AssignNextSteps;
+        run.actions.values_mut().filter(|next| next.action == "review").for_each(|next| next.action.clear());
+        if let Some(escalation) = &mut run.escalation {
+            escalation.review = Some(said.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Somebody aborts an open step, whoever started it: its artifacts wait in the queue again.
+    ///
+    /// # Errors
+    /// If there is no such step, or it is completed already.
+    pub fn abort_elsewhere(&self, step: &str) -> Result<(), Unknown> {
+        let world = &mut self.lock().world;
+        world.delete_step(step).map(drop).map_err(|_| Unknown::new("open step", step))
+    }
+
     /// Somebody closes the message box of a program that ended with one.
     ///
     /// # Errors

@@ -10,7 +10,8 @@ use jiff::Timestamp;
 
 use super::answer::{Answer, Outcome, Refusal, Uris};
 use super::resources::{link, location};
-use super::world::{Artifact, Kind, Process, QueueRow, World, clock_text};
+use super::settings::Udf;
+use super::world::{Artifact, Container, Kind, Process, Project, QueueRow, World, clock_text};
 use super::xml::Element;
 
 /// Query parameters in the order given, decoded.
@@ -39,7 +40,10 @@ const ARTIFACT_FILTERS: &[&str] = &[
     "reagent-label",
 ];
 const PROCESS_FILTERS: &[&str] =
-    &["type", "inputartifactlimsid", "last-modified", "projectname", "techfirstname", "techlastname"];
+    &["type", "inputartifactlimsid", "projectname", "techfirstname", "techlastname", "last-modified"];
+
+/// A resource with one of these filters has fields to filter by, too.
+const UDF_FILTERS: [&str; 3] = ["process-type", "inputartifactlimsid", "projectlimsid"];
 
 /// True if for every filter given at least one value fits.
 pub(super) fn fits(query: &Query, has: impl Fn(&str, &str) -> bool) -> bool {
@@ -53,15 +57,15 @@ pub(super) fn check(query: &Query, known: &[&str]) -> Result<(), Refusal> {
     let strange = query.iter().map(|(name, _)| name.as_str()).find(|name| {
         *name != "start-index"
             && !known.contains(name)
-            && !(name.starts_with("udf.") && known.contains(&"type"))
+            && !(name.starts_with("udf.") && UDF_FILTERS.iter().any(|list| known.contains(list)))
     });
     strange.map_or(Ok(()), |name| Err(Refusal::bad(format!("Unknown query parameter: {name}"))))
 }
 
-/// Puts one page of rows into `body` and the page links behind them.
+/// Puts one page of rows into `body` (into a child called `wrapper`, if one is named) and the page links behind them.
 pub(super) fn page(
     body: Element,
-    wrapper: bool,
+    wrapper: Option<&str>,
     rows: Vec<Element>,
     path: &str,
     query: &Query,
@@ -73,7 +77,10 @@ pub(super) fn page(
         asked.parse().map_err(|_| Refusal::bad(format!("start-index is not a number: {asked}")))?;
     let total = rows.len();
     let here = rows.into_iter().skip(start).take(size);
-    let body = if wrapper { body.child(Element::new("artifacts").all(here)) } else { body.all(here) };
+    let body = match wrapper {
+        Some(name) => body.child(Element::new(name).all(here)),
+        None => body.all(here),
+    };
     let turn = |name: &str, index: usize| {
         let filters = query.iter().filter(|(name, _)| name != "start-index");
         let filters: String =
@@ -125,7 +132,7 @@ impl World {
             .attr("uri", uris.to(format_args!("queues/{id}")))
             .attr("protocol-step-uri", config.step_uri(uris, step.id))
             .attr("name", &step.name);
-        page(body, true, rows, &format!("queues/{id}"), query, self.settings.page_size, uris)
+        page(body, Some("artifacts"), rows, &format!("queues/{id}"), query, self.settings.page_size, uris)
     }
 
     fn queue_row_fits(&self, row: &QueueRow, query: &Query) -> bool {
@@ -187,7 +194,7 @@ impl World {
         let rows = rows.map(|(id, _)| link("artifact", uris, "artifacts", id)).collect();
         page(
             Element::root("art:artifacts", &[]),
-            false,
+            None,
             rows,
             "artifacts",
             query,
@@ -202,19 +209,17 @@ impl World {
 
     pub(super) fn process_list(&self, query: &Query, uris: &Uris) -> Outcome {
         check(query, PROCESS_FILTERS)?;
-        let given = query.iter().find(|(name, _)| name == "last-modified");
-        let since = given.map(|(_, value)| value.parse::<Timestamp>());
-        let since = since.transpose().map_err(|_| Refusal::bad("last-modified is not a time"))?;
-        let rows = self.processes.iter().filter(|(id, process)| {
+        for (_, value) in query.iter().filter(|(name, _)| name == "last-modified") {
+            let _: Timestamp = value
+                .parse()
+                .map_err(|_| Refusal::bad(format!("last-modified is not a time with its zone: {value}")))?;
+        }
+        let rows = self.processes.iter().filter(|(_, process)| {
             fits(query, |name, value| match name {
                 "type" => process.type_name == value,
                 "inputartifactlimsid" => process.maps.iter().any(|map| map.input == value),
-                // Only steps remember it here; what the world was built with counts as changed just now.
-                "last-modified" => self.steps.get(*id).is_none_or(|run| {
-                    let changed = run.completed.unwrap_or(run.started);
-                    since.is_none_or(|since| changed >= since)
-                }),
                 "projectname" => self.process_has_project(process, value),
+                "last-modified" => value.parse::<Timestamp>().is_ok_and(|since| process.modified >= since),
                 "techfirstname" => process.technician.first == value,
                 "techlastname" => process.technician.last == value,
                 _ => {
@@ -226,9 +231,65 @@ impl World {
         let rows = rows.map(|(id, _)| link("process", uris, "processes", id)).collect();
         page(
             Element::root("prc:processes", &[]),
-            false,
+            None,
             rows,
             "processes",
+            query,
+            self.settings.page_size,
+            uris,
+        )
+    }
+
+    pub(super) fn sample_list(&self, query: &Query, uris: &Uris) -> Outcome {
+        check(query, &["name", "projectname", "projectlimsid"])?;
+        let rows = self.samples.iter().filter(|(_, sample)| {
+            let project = sample.project.as_ref();
+            fits(query, |name, value| match name {
+                "name" => sample.name == value,
+                "projectlimsid" => project.is_some_and(|id| id == value),
+                "projectname" => {
+                    project.and_then(|id| self.projects.get(id)).is_some_and(|found| found.name == value)
+                }
+                _ => has_udf(&sample.udfs, name, value),
+            })
+        });
+        let rows = rows.map(|(id, _)| link("sample", uris, "samples", id)).collect();
+        page(Element::root("smp:samples", &[]), None, rows, "samples", query, self.settings.page_size, uris)
+    }
+
+    pub(super) fn project_list(&self, query: &Query, uris: &Uris) -> Outcome {
+        check(query, &["name", "open-date"])?;
+        let rows = self.projects.iter().filter(|(_, project)| {
+            fits(query, |name, value| match name {
+                "name" => project.name == value,
+                "open-date" => project.opened == value,
+                _ => has_udf(&project.udfs, name, value),
+            })
+        });
+        let named = |(id, project): (&String, &Project)| {
+            link("project", uris, "projects", id).child(Element::leaf("name", &project.name))
+        };
+        let rows = rows.map(named).collect();
+        page(Element::root("prj:projects", &[]), None, rows, "projects", query, self.settings.page_size, uris)
+    }
+
+    pub(super) fn container_list(&self, query: &Query, uris: &Uris) -> Outcome {
+        check(query, &["name", "type"])?;
+        let rows = self.containers.iter().filter(|(_, container)| {
+            fits(query, |name, value| match name {
+                "name" => container.name == value,
+                _ => name == "type" && container.kind.0 == value,
+            })
+        });
+        let named = |(id, container): (&String, &Container)| {
+            link("container", uris, "containers", id).child(Element::leaf("name", &container.name))
+        };
+        let rows = rows.map(named).collect();
+        page(
+            Element::root("con:containers", &[]),
+            None,
+            rows,
+            "containers",
             query,
             self.settings.page_size,
             uris,
@@ -239,6 +300,13 @@ impl World {
         let inputs = process.maps.iter().filter_map(|map| self.artifacts.get(&map.input));
         inputs.into_iter().any(|artifact| self.projects_of(artifact).any(|(_, found)| found == name))
     }
+}
+
+/// True for a filter `udf.NAME` that this value fits.
+fn has_udf(udfs: &[Udf], filter: &str, value: &str) -> bool {
+    filter
+        .strip_prefix("udf.")
+        .is_some_and(|field| udfs.iter().any(|udf| udf.name == field && udf.value == value))
 }
 
 #[cfg(test)]

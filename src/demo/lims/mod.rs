@@ -18,9 +18,12 @@ mod config;
 mod directory;
 mod entities;
 mod faults;
+mod hook;
 mod http;
 mod lab;
 mod lists;
+mod lots;
+mod oracle;
 mod read;
 mod recipe;
 mod resources;
@@ -42,6 +45,8 @@ use axum::Router;
 use tokio::net::TcpListener;
 
 pub use faults::{Fault, FaultRule};
+pub use hook::When;
+pub use oracle::ArtifactView;
 pub use recipe::{NewData, NewRun, NewSample, NewSampleIds as Sample, Run, Stats, Unknown};
 pub use settings::{Field, Program, ProgramOutcome, Settings, StepState, Udf, UdfKind};
 pub use view::{RequestLog, StepView};
@@ -59,6 +64,7 @@ struct Inner {
     stale: Option<(u32, World)>,
     faults: Vec<FaultRule>,
     record: Vec<RequestLog>,
+    hook: Option<hook::Hook>,
 }
 
 /// A simulated LIMS.
@@ -75,7 +81,13 @@ impl Lims {
     /// An empty laboratory.
     pub fn new(settings: Settings) -> Self {
         let world = World::new(settings);
-        Self(Arc::new(Mutex::new(Inner { world, stale: None, faults: Vec::new(), record: Vec::new() })))
+        Self(Arc::new(Mutex::new(Inner {
+            world,
+            stale: None,
+            faults: Vec::new(),
+            record: Vec::new(),
+            hook: None,
+        })))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

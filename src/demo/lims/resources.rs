@@ -149,7 +149,7 @@ impl World {
 
     pub(super) fn process_document(&self, id: &str, uris: &Uris) -> Outcome {
         let process = self.processes.get(id).ok_or_else(|| Refusal::not_found("Process", id))?;
-        let Process { type_name, type_id, date_run, technician, maps, udfs } = process;
+        let Process { type_name, type_id, date_run, technician, maps, udfs, .. } = process;
         let maps = maps.iter().map(|map| {
             let seen = uris.artifact(&map.input, map.input_state);
             let parent = self.artifacts.get(&map.input).and_then(|input| input.parent.as_ref());

@@ -131,7 +131,7 @@ pub enum ProgramOutcome {
 pub struct Program {
     /// Name shown in the protocol's configuration.
     pub name: String,
-    /// The state it guards.
+    /// The state it guards. One that guards `Started` begins by itself with the step.
     pub leaving: StepState,
     /// How many reads of the step or its program status still find it queued or running.
     pub reads: u32,
@@ -188,6 +188,19 @@ pub struct Settings {
     pub step_fields: Vec<Field>,
     /// UDFs of analytes that may be written, besides those the world was built with.
     pub artifact_fields: Vec<Field>,
+    /// UDFs configured for samples, besides those the world was built with. Read-only: samples are not written here.
+    pub sample_fields: Vec<Field>,
+    /// UDFs configured for projects, likewise.
+    pub project_fields: Vec<Field>,
+    /// Values offered for a field of this name (`/configuration/udfs/{id}`).
+    pub presets: Vec<(String, Vec<String>)>,
+    /// Reagent kits of which a lot must be named before the export step leaves Record Details.
+    pub required_kits: Vec<String>,
+    /// What routing an artifact to a stage where it waits already does, which is not documented: nothing, or a second
+    /// row in the queue and a second entry in its history.
+    pub routed_twice_is_twice: bool,
+    /// Status of a good batch: some versions answer 202.
+    pub batch_status: u16,
     /// List every queued artifact twice, with two queue times.
     pub duplicates: bool,
     /// Base address in `next-page` instead of our own, for example `https://lims.example.org/api/v2`.
@@ -235,6 +248,12 @@ impl Default for Settings {
                 kind: UdfKind::String,
                 required: false,
             }],
+            sample_fields: Vec::new(),
+            project_fields: Vec::new(),
+            presets: Vec::new(),
+            required_kits: Vec::new(),
+            routed_twice_is_twice: false,
+            batch_status: 200,
             duplicates: false,
             next_page_base: None,
             advertised_base: None,

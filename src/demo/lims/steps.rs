@@ -76,6 +76,9 @@ impl World {
             return Err(Refusal::bad(format!("Artifact {absent} is not queued for step {}", step.name)));
         }
         let id = self.id("24");
+        for input in inputs {
+            self.made.entry(input.clone()).or_default().push(id.clone());
+        }
         let mut maps = Vec::new();
         let mut actions = std::collections::BTreeMap::new();
         for input in inputs {
@@ -94,12 +97,13 @@ impl World {
             technician: who,
             maps,
             udfs: Vec::new(),
+            modified: self.now(),
         };
         let _ = self.processes.insert(id.clone(), process);
         let reads = self.settings.started_reads;
         let run = StepRun {
             config: step.id,
-            state: if reads > 0 { StepState::Started } else { self.first_state() },
+            state: StepState::Started,
             started_reads: reads,
             started: self.now(),
             completed: None,
@@ -107,12 +111,17 @@ impl World {
             escalation: None,
             program: None,
             programs_done: Vec::new(),
+            lots: Vec::new(),
         };
         let _ = self.steps.insert(id.clone(), run);
+        if reads == 0 {
+            self.leave_state(&id)?;
+        }
         Ok(id)
     }
 
-    fn first_state(&self) -> StepState {
+    /// Where a step comes to from `Started`.
+    pub(super) fn first_state(&self) -> StepState {
         if self.settings.setup_screen { StepState::StepSetup } else { StepState::RecordDetails }
     }
 
@@ -151,13 +160,10 @@ impl World {
     }
 
     fn look_at(&mut self, id: &str) -> Result<(), Refusal> {
-        let first = self.first_state();
         let run = self.step_run_mut(id)?;
-        if run.state == StepState::Started {
-            run.started_reads = run.started_reads.saturating_sub(1);
-            if run.started_reads == 0 {
-                run.state = first;
-            }
+        if run.state == StepState::Started && run.started_reads > 0 {
+            run.started_reads -= 1;
+            return if run.started_reads == 0 { self.leave_state(id) } else { Ok(()) };
         }
         if let Some(program) = &mut run.program
             && program.reads_left > 0
@@ -195,6 +201,7 @@ impl World {
             .child(Element::leaf("date-started", clock_text(run.started)))
             .maybe(run.completed.map(|at| Element::leaf("date-completed", clock_text(at))))
             .child(part("actions", "actions"))
+            .maybe((!self.settings.required_kits.is_empty()).then(|| part("reagent-lots", "reagentlots")))
             .maybe((!self.settings.programs.is_empty()).then(|| part("program-status", "programstatus")))
             .child(part("details", "details"))
             .child(Element::new("available-programs"))

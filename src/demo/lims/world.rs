@@ -25,6 +25,10 @@ pub(super) struct World {
     pub(super) processes: BTreeMap<String, Process>,
     pub(super) steps: BTreeMap<String, StepRun>,
     pub(super) queues: BTreeMap<u32, Vec<QueueRow>>,
+    /// Reagent lots in the store room, with the kit each is of.
+    pub(super) lots: BTreeMap<String, String>,
+    /// Every step run ever made with an artifact, aborted ones included.
+    pub(super) made: BTreeMap<String, Vec<String>>,
 }
 
 impl World {
@@ -40,6 +44,8 @@ impl World {
             processes: BTreeMap::new(),
             steps: BTreeMap::new(),
             queues: BTreeMap::new(),
+            lots: BTreeMap::new(),
+            made: BTreeMap::new(),
         }
     }
 
@@ -65,10 +71,11 @@ impl World {
         Config::of(&self.settings)
     }
 
-    /// Puts an artifact into the queue of a step; nothing happens if it is there already.
+    /// Puts an artifact into the queue of a step. If it is there already nothing happens, or it stands there twice, as
+    /// [`Settings::routed_twice_is_twice`] says.
     pub(super) fn enqueue(&mut self, step: u32, artifact: &str, since: Timestamp, previous: Option<u32>) {
         let rows = self.queues.entry(step).or_default();
-        if rows.iter().any(|row| row.artifact == artifact) {
+        if !self.settings.routed_twice_is_twice && rows.iter().any(|row| row.artifact == artifact) {
             return;
         }
         rows.push(QueueRow { artifact: artifact.to_owned(), since, previous });
@@ -77,16 +84,16 @@ impl World {
         }
     }
 
-    /// Takes an artifact out of a queue and marks the stage; false if it was not there.
+    /// Takes an artifact out of a queue, with all its rows, and marks the stage; false if it was not there.
     pub(super) fn dequeue(&mut self, step: u32, artifact: &str, becomes: StageStatus) -> bool {
         let Some(rows) = self.queues.get_mut(&step) else { return false };
         let before = rows.len();
         rows.retain(|row| row.artifact != artifact);
-        let found = rows.len() != before;
-        if found {
+        let taken = before - rows.len();
+        for _ in 0..taken {
             self.mark(step, artifact, StageStatus::Queued, becomes);
         }
-        found
+        taken > 0
     }
 
     /// Changes the newest history entry of this step and status.

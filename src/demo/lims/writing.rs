@@ -38,12 +38,14 @@ impl World {
                 return Err(Refusal::bad(format!("The inputs given are not those of step {id}")));
             }
         }
+        let now = self.now();
         let mut udfs = Vec::new();
         for field in body.child("fields").iter().flat_map(|fields| fields.children("udf:field")) {
             udfs.push(accepted_udf(field, &self.settings.step_fields)?);
         }
         if let Some(process) = self.processes.get_mut(id) {
             process.udfs = udfs;
+            process.modified = now;
         }
         Ok(Answer::ok(self.details_document(id, uris)?))
     }

@@ -20,6 +20,7 @@ pub(super) const NAMESPACE_ROOT: &str = "http://genologics.com/ri";
 const NAMESPACES: &[(&str, &str)] = &[
     ("ri", ""),
     ("art", "/artifact"),
+    ("cnf", "/configuration"),
     ("con", "/container"),
     ("exc", "/exception"),
     ("file", "/file"),
@@ -27,7 +28,9 @@ const NAMESPACES: &[(&str, &str)] = &[
     ("prj", "/project"),
     ("protcnf", "/protocolconfiguration"),
     ("protstepcnf", "/stepconfiguration"),
+    ("ptp", "/processtype"),
     ("que", "/queue"),
+    ("res", "/researcher"),
     ("rt", "/routing"),
     ("smp", "/sample"),
     ("stg", "/stage"),
@@ -35,8 +38,6 @@ const NAMESPACES: &[(&str, &str)] = &[
     ("udf", "/userdefined"),
     ("ver", "/version"),
     ("wkfcnf", "/workflowconfiguration"),
-    ("cnf", "/configuration"),
-    ("res", "/researcher"),
 ];
 
 /// The namespace a prefix stands for.
@@ -206,10 +207,10 @@ mod tests {
     fn odd_spelling_renames_every_prefix_and_turns_the_attributes() {
         let text = sample().to_document(true);
         assert!(
-            text.contains("<ns11:sample uri=\"http://h/samples/A1\" limsid=\"A1\" xmlns:ns11="),
+            text.contains("<ns14:sample uri=\"http://h/samples/A1\" limsid=\"A1\" xmlns:ns14="),
             "{text}"
         );
-        assert!(text.contains("<ns14:field name=\"a&#9;b\" type=\"String\">x</ns14:field>"), "{text}");
+        assert!(text.contains("<ns17:field name=\"a&#9;b\" type=\"String\">x</ns17:field>"), "{text}");
         assert!(!text.contains("udf:"), "{text}");
     }
 

@@ -2,9 +2,11 @@
 //! also proven to be a well-formed, namespaced document.
 
 mod faulty;
+mod oracles;
 mod reading;
 mod refusals;
 mod story;
+mod strict;
 
 use std::time::Duration;
 

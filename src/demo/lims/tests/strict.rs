@@ -255,6 +255,7 @@ async fn a_program_at_the_start_holds_the_step_in_started() {
     let id = server.start(&[&roots[0]]).await;
     let status = format!("steps/{id}/programstatus");
     assert_eq!(server.get(&status).await.status, 404, "it has not begun");
+    assert_eq!(server.state(&id).await, "Started");
     assert_eq!(server.get(&status).await.good().child("status").unwrap().text(), "QUEUED");
     assert_eq!(server.state(&id).await, "Started");
     assert_eq!(server.state(&id).await, "Step Setup");

@@ -24,7 +24,7 @@ fn to(number: u32, name: &str) -> Transition {
 }
 
 /// The configuration of a site, changed.
-fn nsc(more: &[(&str, &str)]) -> crate::conf::NscConf {
+pub(super) fn nsc(more: &[(&str, &str)]) -> crate::conf::NscConf {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/nsc.toml");
     let more = more.iter().map(|(key, value)| (format!("TSD_IMPORT__{key}"), (*value).to_owned()));
     match Conf::load_with(Some(&file), None, more).unwrap().side {

@@ -3,6 +3,7 @@
 mod checking;
 mod claiming;
 mod ending;
+mod planning;
 mod refusing;
 
 use std::collections::BTreeMap;
@@ -35,9 +36,14 @@ impl Drop for Lab {
     }
 }
 
-/// A server with a step for failed exports.
+/// A server with a step for failed exports, on which routing twice makes two entries.
 fn server(linked: bool) -> Server {
-    Server { failed_step: Some(FAILED), failed_step_linked: linked, ..Server::default() }
+    Server {
+        failed_step: Some(FAILED),
+        failed_step_linked: linked,
+        routed_twice_is_twice: true,
+        ..Server::default()
+    }
 }
 
 impl Lab {

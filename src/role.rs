@@ -243,7 +243,7 @@ impl Kit<'_> {
             OrderSource::Clarity => {
                 let snp_disk = nsc.taqman.as_deref().map(|dir| self.disks.at("taqman", dir)).transpose()?;
                 let desk = Desk::new(nsc, tree_disk.clone(), snp_disk);
-                Arc::new(Exporter::new(&nsc.lims, nsc.delivery_root.clone(), desk)?)
+                Arc::new(Exporter::new(nsc)?.with_desk(desk))
             }
             OrderSource::Directory(root) => {
                 let disk = self.disks.at("orders", root)?;

@@ -34,6 +34,15 @@ pub enum Action {
     Leave,
 }
 
+/// Whom to ask about artifacts whose action is [`Action::Review`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Review {
+    /// Number of the researcher who is asked.
+    pub reviewer: u32,
+    /// What is asked.
+    pub comment: String,
+}
+
 impl Action {
     fn parts(&self) -> (ActionWord, Option<&str>, Option<&str>) {
         match self {
@@ -158,6 +167,13 @@ impl Actions {
         Ok(())
     }
 
+    /// The artifacts that a manager is asked about.
+    pub fn escalated(&self) -> Vec<LimsId> {
+        let list = self.document.child("escalation").and_then(|e| e.child("escalated-artifacts"));
+        let each = list.into_iter().flat_map(|list| list.all("escalated-artifact"));
+        each.filter_map(|e| LimsId::from_uri(e.attr("uri")?, "artifacts").ok()).collect()
+    }
+
     /// Takes an escalation back.
     pub fn clear_escalation(&mut self) {
         self.document
@@ -228,6 +244,7 @@ mod tests {
     fn an_escalation_replaces_the_one_before() {
         let mut actions = actions();
         actions.escalate("https://h/api/v2/researchers/3", "se på denne", &[id("A2PA1")]).unwrap();
+        assert_eq!(actions.escalated(), [id("A2PA1")]);
         let text = text(&actions);
         assert_eq!(text.matches("<escalation>").count(), 1);
         assert!(text.contains(

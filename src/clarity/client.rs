@@ -154,7 +154,7 @@ impl Client {
         Ok(found)
     }
 
-    async fn find(&self, kind: &str, filters: &[(&str, &str)]) -> Result<Vec<LimsId>, Error> {
+    pub(super) async fn find(&self, kind: &str, filters: &[(&str, &str)]) -> Result<Vec<LimsId>, Error> {
         let mut pages = Pages::new(self.wire.url(kind, filters));
         let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
         while let Some(url) = pages.next()? {
@@ -179,18 +179,18 @@ pub(super) fn same(url: &Url, asked: &LimsId, came: &LimsId) -> Result<(), Error
 }
 
 /// Follows `next-page` as the server gives it, filters and all, to an end that is sure to come.
-struct Pages {
+pub(super) struct Pages {
     first: Url,
     next: Option<Url>,
     seen: BTreeSet<String>,
 }
 
 impl Pages {
-    fn new(first: Url) -> Self {
+    pub(super) fn new(first: Url) -> Self {
         Self { next: Some(first.clone()), first, seen: BTreeSet::new() }
     }
 
-    fn next(&mut self) -> Result<Option<Url>, Error> {
+    pub(super) fn next(&mut self) -> Result<Option<Url>, Error> {
         let Some(url) = self.next.take() else { return Ok(None) };
         let wrong = |what: String| Err(Error::malformed(&doing(&self.first), Fault::new(what)));
         if self.seen.len() == MAX_PAGES {
@@ -202,7 +202,7 @@ impl Pages {
         Ok(Some(url))
     }
 
-    fn queue(&mut self, wire: &Wire, uri: Option<&str>) -> Result<(), Error> {
+    pub(super) fn queue(&mut self, wire: &Wire, uri: Option<&str>) -> Result<(), Error> {
         let next = uri.map(|uri| wire.follow(uri)).transpose();
         let next = next.map_err(|fault| Error::malformed(&doing(&self.first), fault))?;
         if next.as_ref().is_some_and(|next| next.path() != self.first.path()) {

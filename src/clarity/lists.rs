@@ -77,7 +77,7 @@ pub struct Exception {
     pub suggested: Option<String>,
 }
 
-fn next_page(element: &Element) -> Option<String> {
+pub(super) fn next_page(element: &Element) -> Option<String> {
     element.child("next-page").and_then(|page| page.attr("uri")).map(str::to_owned)
 }
 
@@ -103,12 +103,13 @@ impl Record for Queue {
 }
 
 /// The lists that a search gives: root, name of an item, `kind` in its URI.
-const LISTS: [(&str, &str, &str, &str); 6] = [
+const LISTS: [(&str, &str, &str, &str); 7] = [
     (ns::ARTIFACT, "artifacts", "artifact", "artifacts"),
     (ns::SAMPLE, "samples", "sample", "samples"),
     (ns::CONTAINER, "containers", "container", "containers"),
     (ns::PROCESS, "processes", "process", "processes"),
     (ns::PROJECT, "projects", "project", "projects"),
+    (ns::RESEARCHER, "researchers", "researcher", "researchers"),
     (ns::RI, "links", "link", ""),
 ];
 

@@ -17,7 +17,9 @@
 mod actions;
 mod batch;
 mod bodies;
+mod change;
 mod client;
+mod configured;
 mod connect;
 mod error;
 mod fault;
@@ -27,9 +29,11 @@ mod lists;
 mod model;
 mod ns;
 mod parse;
+mod people;
 mod pool;
 mod protocol;
 mod read;
+mod route;
 mod settle;
 mod step;
 mod tree;
@@ -37,9 +41,10 @@ mod wire;
 mod words;
 mod work;
 
-pub use actions::{Action, Actions, NextAction};
+pub use actions::{Action, Actions, NextAction, Review};
 pub use batch::Batch;
 pub use client::Client;
+pub use configured::{Field, FieldLink, StageConfig};
 pub use connect::Settings;
 pub use error::{Class, Error};
 pub use fault::Fault;
@@ -48,6 +53,7 @@ pub use lists::{Exception, Listing, Queue, QueueItem};
 pub use model::{
     Artifact, Container, IoMap, Location, Output, Placement, Process, Project, Sample, Stage, Udf, Udfs,
 };
+pub use people::Researcher;
 pub use pool::{Demux, DemuxPart};
 pub use protocol::{Protocol, ProtocolStep, Transition, Trigger};
 pub use read::{Identified, Record};
@@ -64,6 +70,10 @@ mod fixtures;
 mod fixtures_facts;
 #[cfg(test)]
 mod stories;
+#[cfg(test)]
+mod stories_hang;
+#[cfg(test)]
+mod stories_tls;
 #[cfg(test)]
 mod stories_work;
 #[cfg(test)]

@@ -130,7 +130,7 @@ impl StepDetails {
 }
 
 /// A field with its own namespace declaration, so that it can be put anywhere.
-fn field(name: &str, udf: &Udf) -> Element {
+pub(super) fn field(name: &str, udf: &Udf) -> Element {
     let field = Element::root("udf", "field", ns::UDF).with_attr("type", udf.kind.as_str());
     field.with_attr("name", name).with_text(&udf.value)
 }

@@ -7,7 +7,7 @@
 //!
 //! Traps: a state lags behind what was just asked; a step whose program runs stays where it is; a program that left a
 //! message blocks the step until somebody clicks it away, which no request can do.
-use super::actions::{Action, Actions};
+use super::actions::{Action, Actions, Review};
 use super::bodies::step_creation;
 use super::client::{Client, same};
 use super::error::Error;
@@ -62,33 +62,61 @@ impl Client {
     }
 
     /// Sets the action of every artifact that the step lists, and returns the document as it then stands in the LIMS:
-    /// GET, PUT, GET and compare. If it did not take, it is tried once more.
+    /// GET, PUT, GET and compare. Nothing is sent if it says so already. If it did not take, it is tried once more.
     pub async fn set_actions(
         &self,
         id: &LimsId,
         mut choose: impl FnMut(&LimsId) -> Action,
     ) -> Result<Actions, Error> {
+        self.decide(id, |artifact| Some(choose(artifact)), None).await
+    }
+
+    /// Like [`Client::set_actions`]; artifacts whose action is [`Action::Review`] are put before this manager. An artifact
+    /// for which nothing can be chosen is an error, and nothing is sent.
+    pub async fn decide(
+        &self,
+        id: &LimsId,
+        mut choose: impl FnMut(&LimsId) -> Option<Action>,
+        review: Option<&Review>,
+    ) -> Result<Actions, Error> {
         let mut last = None;
         for _ in 0..2 {
             let mut actions = self.actions(id).await?;
             let mut wanted = BTreeMap::new();
-            actions.set(|artifact| {
-                let action = choose(artifact);
-                drop(wanted.insert(artifact.clone(), action.clone()));
-                action
-            });
+            let foreign = |stranger: &LimsId| {
+                let fault = Fault::new(format!("it lists {stranger}, which does not belong into this step"));
+                Error::malformed(&format!("GET /steps/{id}/actions"), fault)
+            };
+            for line in actions.next() {
+                let action = choose(&line.artifact).ok_or_else(|| foreign(&line.artifact))?;
+                drop(wanted.insert(line.artifact, action));
+            }
+            let asked: Vec<LimsId> =
+                wanted.iter().filter(|(_, a)| **a == Action::Review).map(|(id, _)| id.clone()).collect();
+            let took = |now: &Actions| {
+                let lines = now.next();
+                lines.len() == wanted.len()
+                    && asked.iter().all(|asked| now.escalated().contains(asked))
+                    && lines
+                        .iter()
+                        .all(|line| wanted.get(&line.artifact).is_some_and(|action| line.says(action)))
+            };
+            if took(&actions) {
+                return Ok(actions);
+            }
+            actions.set(|artifact| wanted.get(artifact).cloned().unwrap_or(Action::Leave)); // all are there
+            if let Some(Review { reviewer, comment }) = review.filter(|_| !asked.is_empty()) {
+                let uri = format!("{}/researchers/{reviewer}", self.wire.spoken());
+                let wrong = |source| Error::malformed(&format!("GET /steps/{id}/actions"), source);
+                actions.escalate(&uri, comment, &asked).map_err(wrong)?;
+            }
             match self.put_actions(id, &actions).await {
                 Ok(()) => {}
                 Err(error @ Error::Unclear { .. }) => last = Some(error),
                 Err(other) => return Err(other),
             }
             let now = self.actions(id).await?;
-            let lines = now.next();
-            let took = lines.len() == wanted.len()
-                && lines
-                    .iter()
-                    .all(|line| wanted.get(&line.artifact).is_some_and(|action| line.says(action)));
-            if took {
+            if took(&now) {
                 return Ok(now);
             }
         }
@@ -186,8 +214,8 @@ fn holds(fields: &Udfs, name: &str, udf: &Udf) -> bool {
     }
 }
 
-fn did_not_take(doing: &str, id: &LimsId, what: &str) -> Error {
-    let source = Fault::new(format!("it was accepted, yet other {what} than those sent stand in the step"));
+pub(super) fn did_not_take(doing: &str, id: &LimsId, what: &str) -> Error {
+    let source = Fault::new(format!("it was accepted, yet other {what} than those sent stand there"));
     Error::malformed(&doing.replace('*', id.as_str()), source)
 }
 

@@ -1,4 +1,5 @@
 //! The command line: what an operator can ask for. Each command has a file of its own.
+mod config;
 mod demo;
 mod drain;
 mod exit;
@@ -14,7 +15,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use exit::Exit;
 
-use crate::conf::{Conf, Role, Settings, Side};
+use crate::conf::{Conf, Role, Settings};
 
 /// Packages sequencing samples at the sequencing centre and brings them safely into the secure zone.
 ///
@@ -92,7 +93,9 @@ enum Command {
 #[derive(Subcommand, Debug)]
 enum ConfigCommand {
     /// Say everything that is wrong with it: unknown keys, values, missing files and directories
-    Check(ConfArgs),
+    ///
+    /// Exit codes: 0 it is good; 75 the LIMS does not answer (with --against-lims); 78 somebody must mend something.
+    Check(config::CheckArgs),
 }
 
 impl Cli {
@@ -105,33 +108,8 @@ impl Cli {
             Command::Drain(args) => drain::drain(&args),
             Command::Review(args) => review::review(&args),
             Command::Verify(args) => verify::verify(&args),
-            Command::Config(ConfigCommand::Check(args)) => check(&args),
+            Command::Config(ConfigCommand::Check(args)) => config::check(&args),
             Command::Version => exit::say(format_args!("tsd-import {}", env!("CARGO_PKG_VERSION"))),
         }
     }
-}
-
-fn check(args: &ConfArgs) -> Result<(), Exit> {
-    let conf = args.load()?;
-    conf.check_files().map_err(Exit::config)?;
-    let what = match &conf.side {
-        Side::Nsc(nsc) => {
-            let signed = if nsc.signing_key.is_some() { "signed" } else { "UNSIGNED (no signing.key_file)" };
-            let (lims, tree) = (&nsc.lims.base, nsc.transfer.root.display());
-            format!("LIMS {lims}, transfer tree {tree}, commits {signed}")
-        }
-        Side::Tsd(tsd) => {
-            let kinds: Vec<&str> = tsd.landing.keys().map(|k| k.as_str()).collect();
-            let signed = if tsd.allowed_signers.is_some() {
-                "required"
-            } else {
-                "NOT REQUIRED (no signers.allowed_file)"
-            };
-            format!("landing of {}, signatures {signed}", kinds.join(", "))
-        }
-    };
-    exit::say(format_args!(
-        "the configuration is good: role {}, host {}, store {} bucket {}, {what}",
-        conf.role, conf.host, conf.store.endpoint, conf.store.bucket
-    ))
 }

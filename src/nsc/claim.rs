@@ -22,10 +22,8 @@ impl Packing {
                 fail::fail_point!("packager.intent");
                 self.source.claim(&row.order).await?
             }
-            Found::Lost => {
-                let why = "its samples are neither in the queue nor in a step of ours";
-                return Err(Blame::again_then(Reason::LimsStepLost, why)); // the LIMS shows things late
-            }
+            // Not for good yet: the LIMS shows things late.
+            Found::Lost(why) => return Err(Blame::again_then(Reason::LimsStepLost, why)),
         };
         fail::fail_point!("packager.claimed");
         if row.phase != Phase::Opened {

@@ -255,7 +255,7 @@ async fn an_order_without_packages_that_cannot_be_claimed_comes_to_an_end_too() 
     let mut b = bench();
     b.ordered(order("O", &[])).await;
     b.packing.say(&OrderId("O".into()), Phase::Intent, None, None).await.unwrap();
-    b.fake.said().found = Some(Found::Lost);
+    b.fake.said().found = Some(Found::Lost("it is nowhere".into()));
     b.run().await;
     let (phase, words) = b.phase("O");
     assert_eq!(phase, Phase::Flagged);

@@ -40,9 +40,9 @@ impl Packing {
                     return self.say(id, Phase::Withdrawn, None, Some(why)).await;
                 }
                 // There is nothing of ours that a person could end and we could see ended, so it is an end.
-                Found::Lost => {
-                    let why = "it is neither in the queue nor in a step of ours: find it in the LIMS";
-                    return self.say(id, Phase::Flagged, None, Some(why.into())).await;
+                Found::Lost(why) => {
+                    let why = format!("find it in the LIMS: {why}");
+                    return self.say(id, Phase::Flagged, None, Some(why)).await;
                 }
             },
             (None, _) => {

@@ -96,8 +96,8 @@ pub enum Found {
     Queued,
     /// Claimed by us.
     Claimed(Claim),
-    /// Neither: somebody else did something.
-    Lost,
+    /// Neither: somebody else did something; what was found, in words.
+    Lost(String),
 }
 
 /// How a claim of ours stands.

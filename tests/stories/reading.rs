@@ -108,7 +108,7 @@ impl Lab {
 
 fn exporter(nsc: &NscConf, disk: &Disk) -> Exporter {
     let desk = Desk::new(nsc, disk.clone(), nsc.taqman.is_some().then(|| disk.clone()));
-    Exporter::new(&nsc.lims, nsc.delivery_root.clone(), desk).unwrap()
+    Exporter::new(nsc).unwrap().with_desk(desk)
 }
 
 fn doubts(look: &Look) -> Vec<(String, Reason, String)> {

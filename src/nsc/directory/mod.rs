@@ -261,7 +261,7 @@ impl Directory {
         Ok(match place.await?.map_err(|e: crate::fs::FsError| Failure::from(e))? {
             (Place::Claimed | Place::Done | Place::Refused, _) => Found::Claimed(Claim { id, us: None }),
             (Place::Nowhere, true) => Found::Queued,
-            (Place::Nowhere, false) => Found::Lost,
+            (Place::Nowhere, false) => Found::Lost("the work order was taken away".into()),
         })
     }
 

@@ -60,10 +60,18 @@ impl Desk {
 
 /// Reads what is queued and new, and sorts it into orders, those that wait, and doubts.
 pub async fn look(exporter: &Exporter, with: Looking<'_>) -> Result<Look, Failure> {
-    look_with(exporter, with, &mut *exporter.desk.memory.lock().await).await
+    let Some(desk) = &exporter.desk else {
+        return Err(Failure::Fatal("the queue is read by something that was not made for it".into()));
+    };
+    look_with(exporter, desk, with, &mut *desk.memory.lock().await).await
 }
 
-async fn look_with(exporter: &Exporter, with: Looking<'_>, memory: &mut Memory) -> Result<Look, Failure> {
+async fn look_with(
+    exporter: &Exporter,
+    desk: &Desk,
+    with: Looking<'_>,
+    memory: &mut Memory,
+) -> Result<Look, Failure> {
     let orders = Orders::of(with.journal);
     orphans::find(exporter, &orders, memory).await?;
     let mut entries = orphans::pending(&orders, memory);
@@ -83,20 +91,21 @@ async fn look_with(exporter: &Exporter, with: Looking<'_>, memory: &mut Memory) 
     memory.round += 1;
     let mut survey = survey::survey(exporter, &entries, with.meter).await?;
     let seen = std::mem::take(&mut survey.seen);
-    let Plan { units, said, later } = pick::pick(seen, memory, exporter.desk.orders.read_at_once);
+    let Plan { units, said, later } = pick::pick(seen, memory, desk.orders.read_at_once);
     for (one, said) in said {
         survey.say(one.artifact.as_str(), one.who(), said);
     }
     let unread = later.iter().map(|one| one.artifact.to_string()).collect();
-    waits_for_its_turn(later, memory, exporter.desk.orders.read_at_once, &mut survey);
+    waits_for_its_turn(later, memory, desk.orders.read_at_once, &mut survey);
     let picked: Vec<&Seen> = units.iter().flatten().collect();
     let mut depth = Depth::new(exporter, with.meter);
     let mut takes_repeats = memory.takes_repeats;
     let read = depth.read(&picked, &mut takes_repeats).await?;
     memory.takes_repeats = takes_repeats;
     drop(depth);
-    let files = Files::new(with, exporter.desk.snp.as_ref());
-    let mut decide = Decide { exporter, with, orders, history: None, files, read, made: BTreeSet::new() };
+    let files = Files::new(with, desk.snp.as_ref());
+    let mut decide =
+        Decide { exporter, desk, with, orders, history: None, files, read, made: BTreeSet::new() };
     let (mut ready, mut vain) = (Vec::new(), Vec::new());
     for unit in &units {
         with.meter.alive();
@@ -137,6 +146,7 @@ fn waits_for_its_turn(later: Vec<Seen>, memory: &Memory, at_once: usize, survey:
 /// From what was read to orders.
 struct Decide<'a> {
     exporter: &'a Exporter,
+    desk: &'a Desk,
     with: Looking<'a>,
     orders: Orders,
     history: Option<History>,
@@ -218,7 +228,7 @@ impl Decide<'_> {
             let package = self.history().await?.earlier_sample(journal, &old);
             return Ok(package.map(|package| (Subject { one, package, part: None }, priority)));
         }
-        let (draft, rule) = (self.draft(one, priority).await?, self.exporter.desk.orders.again);
+        let (draft, rule) = (self.draft(one, priority).await?, self.desk.orders.again);
         let draft = match draft {
             Ok(draft) => draft,
             Err(said) => return Ok(Err(said)),
@@ -254,7 +264,7 @@ impl Decide<'_> {
         priority: Priority,
     ) -> Result<Result<Option<Part>, NotYet>, Failure> {
         let alone = subjects.len() == 1 && subjects.iter().all(|s| s.part.is_some());
-        if alone && !self.exporter.desk.orders.single_analysis {
+        if alone && !self.desk.orders.single_analysis {
             return Ok(Ok(None));
         }
         let draft = match order::draft_analysis(&self.exporter.conf, subjects, priority) {
@@ -263,7 +273,7 @@ impl Decide<'_> {
         };
         let past = self.past(&draft.id.kind, &draft.id.name).await?;
         let anew = subjects.iter().any(|s| s.part.as_ref().is_some_and(Part::is_revision));
-        Ok(order::judge(draft, past, self.exporter.desk.orders.again, anew).map(Some))
+        Ok(order::judge(draft, past, self.desk.orders.again, anew).map(Some))
     }
 
     async fn past(&mut self, kind: &Kind, name: &Name) -> Result<Option<Past>, Failure> {
@@ -273,10 +283,8 @@ impl Decide<'_> {
             Some(Known::Past(past)) => Some(past),
             Some(Known::Rests(id, place)) => {
                 let of = id.clone();
-                let sent = with
-                    .hold
-                    .on(&self.exporter.desk.tree_disk, move |on| files::sent(on, &of, &place))
-                    .await??;
+                let sent =
+                    with.hold.on(&self.desk.tree_disk, move |on| files::sent(on, &of, &place)).await??;
                 Some(Past { id, state: PastState::Left(sent) })
             }
         })
@@ -285,7 +293,7 @@ impl Decide<'_> {
     /// Read when it is needed for the first time.
     async fn history(&mut self) -> Result<&History, Failure> {
         if self.history.is_none() {
-            let desk = &self.exporter.desk;
+            let desk = self.desk;
             let tree = desk.tree.clone();
             let resting = self.with.hold.on(&desk.tree_disk, move |on| files::resting(on, &tree)).await??;
             self.history = Some(History::new(self.with.journal, resting));

@@ -9,15 +9,10 @@ use super::survey::Entry;
 use crate::blame::Failure;
 use crate::clarity::LimsId;
 
-/// Open steps of ours with their inputs. The one place where the LIMS is asked for them.
-async fn ask(_exporter: &Exporter) -> Result<Vec<(LimsId, Vec<LimsId>)>, Failure> {
-    Ok(Vec::new())
-}
-
 /// Looks for them if that is due.
 pub(super) async fn find(exporter: &Exporter, orders: &Orders, memory: &mut Memory) -> Result<(), Failure> {
     if !memory.looked_for_orphans {
-        let found = if orders.none() { ask(exporter).await? } else { Vec::new() };
+        let found = if orders.none() { exporter.orphans(None).await? } else { Vec::new() };
         remember(found, memory);
     }
     Ok(())

@@ -74,6 +74,7 @@ impl Work for Poller {
             let with = Looking { journal: &journal, meter: &meter, hold: &hold, disk: &delivery };
             let look = source.look(with).await?;
             let mut refused = look.waiting;
+            refused.extend(look.doubts.into_iter().map(|doubt| (doubt.who, doubt.fault.detail)));
             let group = |order: Order| {
                 let priority = order.packages.iter().map(|d| d.priority).max().unwrap_or_default();
                 (priority, order.packages.len(), order)

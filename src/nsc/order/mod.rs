@@ -130,7 +130,7 @@ pub fn package_name(sample: &Sample, project: &Project) -> Result<Name, NotYet> 
     let name = format!("{project}-{}", dna_id(sample)).parse();
     name.map_err(|e| {
         NotYet::invalid(format!(
-            "no package can be called after sample {sample:?} in project {project:?}: {e}"
+            "no package name can be made of sample {sample:?} in project {project:?}: {e}"
         ))
     })
 }

@@ -268,7 +268,7 @@ fn what_is_missing_or_contradictory_is_said() {
             &queued("HG1/../x-KIT-wgs", &[], vec![output(1, SHEET)]),
             &all,
             invalid,
-            "no package can be called after sample",
+            "no package name can be made of sample",
         ),
         (&queued("-KIT-wgs", &[], vec![output(1, SHEET)]), &all, invalid, "does not begin with a DNA id"),
         (

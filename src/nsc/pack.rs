@@ -49,7 +49,7 @@ pub fn build(on: &OnDisk, tree: &Tree, draft: &Draft, meter: &Meter) -> Result<B
     for file in files {
         let to = scratch.join(file.to.as_str());
         if is_snp_id(file) {
-            transcribe(file, &to)?
+            transcribe(on, file, &to)?
         } else {
             link(on, file, &to, meter)?
         }
@@ -79,7 +79,7 @@ fn is_snp_id(file: &Fastq) -> bool {
 }
 
 /// An SNP-ID result into the package, if it is still the one that was ordered.
-fn transcribe(file: &Fastq, to: &Path) -> Result<(), Failure> {
+fn transcribe(_: &OnDisk, file: &Fastq, to: &Path) -> Result<(), Failure> {
     let gone = || Blame::stop(Reason::FileMissing, format!("{} is gone", file.from.display()));
     let bytes = match std::fs::read(&file.from) {
         Err(e) if e.kind() == ErrorKind::NotFound => {

@@ -102,7 +102,7 @@ pub fn parse_md5sums(text: &str) -> BTreeMap<String, Md5Hex> {
 
 /// A file in the directory of SNP-ID results.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SnpFile {
+pub struct SnpEntry {
     /// Its name.
     pub name: String,
     /// When it was last written.
@@ -120,7 +120,7 @@ pub struct Snp {
     pub md5: Md5Hex,
 }
 
-impl SnpFile {
+impl SnpEntry {
     /// The newest of a sample; none if it has none. The DNA id must end where it ends: `HG1234` has no part in `HG12345.taqman`.
     pub fn newest<'a>(files: &'a [Self], dna: &str, now: Timestamp) -> Result<Option<&'a Self>, NotYet> {
         let of = |file: &&Self| {

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 pub use again::{Part, Past, PastState, Sent, judge};
 pub use analysis::{Subject, assemble, draft_analysis};
-pub use delivery::{Delivery, RunId, Snp, SnpFile, parse_md5sums};
+pub use delivery::{Delivery, RunId, Snp, SnpEntry, parse_md5sums};
 pub use family::{Relation, family};
 pub use sample::{draft_sample, output_lacks, sample_lacks};
 
@@ -130,7 +130,7 @@ pub fn package_name(sample: &Sample, project: &Project) -> Result<Name, NotYet> 
     let name = format!("{project}-{}", dna_id(sample)).parse();
     name.map_err(|e| {
         NotYet::invalid(format!(
-            "no package can be called after sample {sample:?} in project {project:?}: {e}"
+            "no package name can be made of sample {sample:?} in project {project:?}: {e}"
         ))
     })
 }

@@ -268,7 +268,7 @@ fn what_is_missing_or_contradictory_is_said() {
             &queued("HG1/../x-KIT-wgs", &[], vec![output(1, SHEET)]),
             &all,
             invalid,
-            "no package can be called after sample",
+            "no package name can be made of sample",
         ),
         (&queued("-KIT-wgs", &[], vec![output(1, SHEET)]), &all, invalid, "does not begin with a DNA id"),
         (
@@ -313,7 +313,7 @@ fn the_sites_own_fields_keep_their_texts() {
     let said = draft(&conf, &one).unwrap_err();
     assert!(said.words().contains("says both \"3c52\" and \"77ff\""), "{said:?}");
     drop(conf.sample_fields.insert("lane".into(), "Gene panel Diag".into()));
-    assert!(draft(&conf, &one).unwrap_err().words().contains("every document has it already"));
+    assert!(draft(&conf, &one).unwrap_err().words().contains("every document has that already"));
     one.outputs.pop();
     conf.sample_fields.clear();
     let (doc, _) = sample_of(
@@ -336,7 +336,7 @@ fn an_snp_id_result_goes_in_under_the_packages_name() {
     assert_eq!(doc.taqman.as_deref(), Some("Diag-wgs1-HG12345677.taqman"));
     assert_eq!((files.len(), doc.reads.len(), files[2].to.as_str()), (3, 2, "Diag-wgs1-HG12345677.taqman"));
     let now: jiff::Timestamp = "2026-06-12T12:00:00Z".parse().unwrap();
-    let file = |name: &str, ago: i64| SnpFile {
+    let file = |name: &str, ago: i64| SnpEntry {
         name: name.into(),
         written: now - jiff::SignedDuration::from_secs(ago),
     };
@@ -346,7 +346,7 @@ fn an_snp_id_result_goes_in_under_the_packages_name() {
         file("HG123.taqman", 90),
         file("HG12.txt", 100),
     ];
-    let newest = |dna: &str, now| SnpFile::newest(&files, dna, now).map(|f| f.map(|f| f.name.as_str()));
+    let newest = |dna: &str, now| SnpEntry::newest(&files, dna, now).map(|f| f.map(|f| f.name.as_str()));
     assert_eq!(newest("HG12", now), Ok(Some("HG12-new.taqman")), "not the one of HG123");
     assert_eq!((newest("HG1", now), newest("", now), newest("XX", now)), (Ok(None), Ok(None), Ok(None)));
     assert!(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::super::order::{self, Delivery, NotYet, Sent, Snp, SnpFile};
+use super::super::order::{self, Delivery, NotYet, Sent, Snp, SnpEntry};
 use super::super::source::Looking;
 use super::super::tree::Tree;
 use crate::blame::Failure;
@@ -23,7 +23,7 @@ pub(super) struct Files<'a> {
     with: Looking<'a>,
     snp: Option<&'a (PathBuf, Disk)>,
     pub(super) deliveries: BTreeMap<PathBuf, Delivery>,
-    results: Option<Vec<SnpFile>>,
+    results: Option<Vec<SnpEntry>>,
 }
 
 impl<'a> Files<'a> {
@@ -48,13 +48,13 @@ impl<'a> Files<'a> {
             let dir = dir.clone();
             self.results = Some(self.with.hold.on(disk, move |on| list_results(on, &dir)).await??);
         }
-        let newest = match SnpFile::newest(self.results.as_deref().unwrap_or_default(), dna, clock::now()) {
+        let newest = match SnpEntry::newest(self.results.as_deref().unwrap_or_default(), dna, clock::now()) {
             Ok(Some(file)) => dir.join(&file.name),
             Ok(None) => return Ok(Ok(None)),
             Err(said) => return Ok(Err(said)),
         };
         let path = newest.clone();
-        let bytes = self.with.hold.on(disk, move |_: &OnDisk| read_at_most(&path, MAX_SNP)).await??;
+        let bytes = self.with.hold.on(disk, move |on| read_at_most(on, &path, MAX_SNP)).await??;
         Ok(match bytes {
             None => Err(NotYet::waits(format!("its SNP-ID result {} is gone", newest.display()))),
             Some(bytes) if bytes.is_empty() => {
@@ -69,7 +69,7 @@ impl<'a> Files<'a> {
 }
 
 /// The bytes of a file and one more than allowed if there are too many; none if it is not there.
-fn read_at_most(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FsError> {
+fn read_at_most(_: &OnDisk, path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FsError> {
     let mut bytes = Vec::new();
     match std::fs::File::open(path) {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
@@ -82,7 +82,7 @@ fn read_at_most(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FsError> {
 }
 
 /// SNP-ID results by name and time.
-fn list_results(on: &OnDisk, dir: &Path) -> Result<Vec<SnpFile>, FsError> {
+fn list_results(on: &OnDisk, dir: &Path) -> Result<Vec<SnpEntry>, FsError> {
     fs::answers(dir)?;
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(FsError::at("list", dir))? {
@@ -95,7 +95,7 @@ fn list_results(on: &OnDisk, dir: &Path) -> Result<Vec<SnpFile>, FsError> {
         let meta = entry.metadata().map_err(FsError::at("look at", &entry.path()))?;
         let written = meta.modified().ok().and_then(|at| Timestamp::try_from(at).ok());
         if let (true, Some(written)) = (meta.is_file(), written) {
-            files.push(SnpFile { name, written });
+            files.push(SnpEntry { name, written });
         }
     }
     Ok(files)
@@ -139,7 +139,8 @@ pub(super) fn resting(on: &OnDisk, tree: &Tree) -> Result<Vec<(PackageId, PathBu
 /// What a package that rests held, as far as its own files tell.
 pub(super) fn sent(on: &OnDisk, id: &PackageId, place: &Path) -> Result<Option<Sent>, FsError> {
     let name = crate::package::without_uuid(id.name.as_str());
-    let document = |ending: &str| read_at_most(&place.join(format!("{name}.{ending}")), MAX_DOCUMENT_BYTES);
+    let document =
+        |ending: &str| read_at_most(on, &place.join(format!("{name}.{ending}")), MAX_DOCUMENT_BYTES);
     on.moved();
     if id.kind.as_str() == "analyses" {
         let doc = document("analysis")?.and_then(|bytes| serde_json::from_slice::<Analysis>(&bytes).ok());
@@ -150,7 +151,7 @@ pub(super) fn sent(on: &OnDisk, id: &PackageId, place: &Path) -> Result<Option<S
     };
     let taqman = match &doc.taqman {
         Some(file) if file.parse::<crate::package::RelPath>().is_ok() => {
-            read_at_most(&place.join(file), MAX_SNP)?
+            read_at_most(on, &place.join(file), MAX_SNP)?
         }
         _ => None,
     };

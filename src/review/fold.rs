@@ -175,20 +175,11 @@ impl Fold {
             }
             Happening::Doubted { artifact, who, reason, detail, times } => {
                 let doubts = &mut self.life(stream).doubts;
-                let (artifact, who, detail) = (artifact.to_string(), who.to_string(), detail.to_string());
-                let before = doubts.get(&artifact).filter(|d| d.reason == **reason && *times > 1);
-                let since = before.map_or(at, |before| before.since);
-                let reason = reason.to_string();
-                let doubt = Doubt {
-                    since,
-                    artifact: artifact.clone(),
-                    who,
-                    reason,
-                    detail,
-                    times: *times,
-                    refused: None,
-                };
-                drop(doubts.insert(artifact, doubt));
+                let before = doubts.get(&**artifact).filter(|d| d.reason == **reason && *times > 1);
+                let (since, artifact) = (before.map_or(at, |before| before.since), artifact.to_string());
+                let (who, reason, detail) = (who.to_string(), reason.to_string(), detail.to_string());
+                let doubt = Doubt { since, artifact, who, reason, detail, times: *times, refused: None };
+                drop(doubts.insert(doubt.artifact.clone(), doubt));
             }
             Happening::Refused { artifact, done, detail } => {
                 if let Some(doubt) = self.life(stream).doubts.get_mut(&**artifact) {

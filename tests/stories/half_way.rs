@@ -98,7 +98,7 @@ async fn a_step_that_a_person_opened_meanwhile_is_not_taken_for_ours() {
     world.until("the package is stopped", |w| w.state(Role::Nsc, &stopped) == Some(State::Quarantined)).await;
     let reason = world.fold(Role::Nsc).package(&stopped.parse().unwrap()).unwrap().facts.reason;
     assert_eq!(reason, Some(Reason::LimsStepLost));
-    world.until("a person is asked", |w| w.fold(Role::Nsc).orders().any(|o| o.phase == Phase::Review)).await;
+    world.until("a person is asked", |w| w.fold(Role::Nsc).orders().any(|o| o.phase == Phase::Flagged)).await;
     let step = world.site.lims.steps().into_iter().find(|s| s.id == theirs).unwrap();
     assert_ne!(step.state, StepState::Completed, "their step is left alone");
     world.stop().await;

@@ -2,13 +2,12 @@
 use std::collections::BTreeSet;
 
 use tsd_import::conf::Role;
-use tsd_import::demo::site::SiteOptions;
 use tsd_import::journal::point;
 
-use crate::rig::{End, Rig, What};
+use crate::rig::{End, Policy, Rig, What};
 
-async fn dies_at_every_line(what: What, env: &[(&str, &str)], end: fn(&End) -> bool) {
-    let mut rig = Rig::new(SiteOptions::default(), env).await;
+async fn dies_at_every_line(what: What, policy: Policy, end: fn(&End) -> bool) {
+    let mut rig = Rig::new(policy).await;
     rig.start(&[]);
     let artifacts = rig.order(what);
     rig.until_over(&artifacts, "undisturbed").await;
@@ -37,15 +36,20 @@ async fn dies_at_every_line(what: What, env: &[(&str, &str)], end: fn(&End) -> b
 
 #[tokio::test]
 async fn of_a_sample_it_is_exported_once() {
-    dies_at_every_line(What::Single, &[], |end| *end == End::Exported).await;
+    dies_at_every_line(What::Single, Policy::Delete, |end| *end == End::Exported).await;
 }
 
 #[tokio::test]
 async fn of_a_trio_it_is_exported_once() {
-    dies_at_every_line(What::Trio, &[], |end| *end == End::Exported).await;
+    dies_at_every_line(What::Trio, Policy::Delete, |end| *end == End::Exported).await;
 }
 
 #[tokio::test]
 async fn of_a_damaged_sample_it_is_queued_and_in_nobodys_step() {
-    dies_at_every_line(What::Damaged, &[], |end| *end == End::Queued).await;
+    dies_at_every_line(What::Damaged, Policy::Delete, |end| *end == End::Queued).await;
+}
+
+#[tokio::test]
+async fn of_a_damaged_sample_it_is_routed_to_the_failure_stage() {
+    dies_at_every_line(What::Damaged, Policy::Route, |end| matches!(end, End::Failed(_))).await;
 }

@@ -11,5 +11,6 @@ mod world;
 mod every_call;
 mod every_fault;
 mod every_line;
+mod lost_journal;
 mod random;
 mod rig;

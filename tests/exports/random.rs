@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use tsd_import::demo::lims::{Fault, FaultRule, Program, ProgramOutcome, Settings, StepState};
-use tsd_import::demo::site::SiteOptions;
 use tsd_import::supervisor::Dice;
 
-use crate::rig::{End, Rig, Shape, What};
+use crate::rig::{End, Policy, Rig, Shape, What};
 
 const RUNS: u64 = 16;
 const AT_ONCE: usize = 4;
@@ -26,9 +25,9 @@ fn one_of<'a, T>(dice: &Dice, all: &'a [T]) -> &'a T {
     &all[below(dice, all.len() as u32) as usize]
 }
 
-/// A server as odd as real ones are.
-fn server(dice: &Dice) -> Settings {
-    let mut settings = Settings { page_size: 1 + below(dice, 5) as usize, ..Settings::default() };
+/// As odd as real servers are.
+fn make_odd(settings: &mut Settings, dice: &Dice) {
+    settings.page_size = 1 + below(dice, 5) as usize;
     settings.duplicates = chance(dice, 0.3);
     settings.odd_xml = chance(dice, 0.3);
     settings.setup_screen = chance(dice, 0.3);
@@ -46,7 +45,6 @@ fn server(dice: &Dice) -> Settings {
             message: None,
         });
     }
-    settings
 }
 
 fn fault(dice: &Dice) -> FaultRule {
@@ -99,8 +97,8 @@ fn a_person(rig: &Rig, dice: &Dice) {
 
 async fn one_run(seed: u64) -> BTreeMap<&'static str, u32> {
     let dice = Dice::seeded(seed);
-    let options = SiteOptions { lims: server(&dice), ..SiteOptions::default() };
-    let mut rig = Rig::new(options, &[]).await;
+    let policy = *one_of(&dice, &[Policy::Delete, Policy::FailedStep, Policy::Route, Policy::Review]);
+    let mut rig = Rig::with(policy, |settings| make_odd(settings, &dice)).await;
     rig.start(&[]);
     let mut artifacts = Vec::new();
     for _ in 0..1 + below(&dice, 3) {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tsd_import::conf::Role;
-use tsd_import::demo::lims::{StepState, StepView, When};
+use tsd_import::demo::lims::{Settings, StepState, StepView, When};
 use tsd_import::demo::site::{Order, PROJECT, Reads, SiteOptions};
 use tsd_import::journal::{Event, Phase};
 use tsd_import::package::{Priority, State};
@@ -76,6 +76,39 @@ pub enum What {
     Damaged,
 }
 
+/// What the site does with what it cannot deliver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    Delete,
+    FailedStep,
+    Route,
+    Review,
+}
+
+const ONWARD: u32 = 1603;
+const FAILED: u32 = 1602;
+/// The simulator's stages have numbers of their own.
+const FAILED_STAGE: &str = "751/6602";
+
+impl Policy {
+    /// A server that has what it needs, and the settings that ask for it.
+    fn apply(self, lims: &mut Settings) -> Vec<(&'static str, &'static str)> {
+        if self != Self::Delete {
+            lims.failed_step = Some(FAILED);
+            lims.failed_step_linked = self == Self::FailedStep;
+            lims.next_step = lims.failed_step_linked.then_some(ONWARD);
+        }
+        let how = |how: &'static str| ("TSD_IMPORT__ORDERS__ON_FAILURE", how);
+        let field = ("TSD_IMPORT__LIMS__FAILURE_FIELD", "Export failed description");
+        match self {
+            Self::Delete => vec![how("delete")],
+            Self::FailedStep => vec![how("failed-step"), ("TSD_IMPORT__LIMS__FAILED_STEP", "1602"), field],
+            Self::Route => vec![how("failed-step"), ("TSD_IMPORT__LIMS__FAILED_STAGE", FAILED_STAGE), field],
+            Self::Review => vec![how("review"), ("TSD_IMPORT__LIMS__REVIEWER", "3"), field],
+        }
+    }
+}
+
 pub struct Rig {
     pub world: World,
     env: Vec<(String, String)>,
@@ -84,8 +117,14 @@ pub struct Rig {
 }
 
 impl Rig {
-    pub async fn new(mut options: SiteOptions, env: &[(&str, &str)]) -> Self {
-        options.token_life = Duration::from_secs(3600);
+    pub async fn new(policy: Policy) -> Self {
+        Self::with(policy, |_| {}).await
+    }
+
+    pub async fn with(policy: Policy, odd: impl FnOnce(&mut Settings)) -> Self {
+        let mut options = SiteOptions { token_life: Duration::from_secs(3600), ..SiteOptions::default() };
+        let env = policy.apply(&mut options.lims);
+        odd(&mut options.lims);
         let world = World::with(options).await;
         let trap: Arc<Mutex<Option<Trap>>> = Arc::default();
         let set = trap.clone();
@@ -102,7 +141,7 @@ impl Rig {
                 }
             }
         });
-        let env = SOON.iter().chain(env).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let env = SOON.iter().chain(&env).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         Self { world, env, trap, made: 0 }
     }
 
@@ -200,6 +239,15 @@ impl Rig {
         }
     }
 
+    /// Waits until the daemon has read the queue twice.
+    pub async fn until_it_looks(&self) {
+        let looked = |w: &World| {
+            let looks = w.site.lims.requests();
+            looks.iter().filter(|r| r.path.contains("/queues/") && r.status == 200).count() > 1
+        };
+        self.world.until("it looks at the queue", looked).await;
+    }
+
     fn is_over(&self, artifacts: &[String]) -> bool {
         let fold = self.world.fold(Role::Nsc);
         let doubted = artifacts.iter().any(|a| fold.doubts().contains_key(a));
@@ -218,15 +266,21 @@ impl Rig {
         let mut ends = BTreeMap::new();
         for artifact in artifacts {
             let mine: Vec<&StepView> = steps.iter().filter(|s| s.inputs.contains(artifact)).collect();
-            let exported =
-                mine.iter().filter(|s| s.state == StepState::Completed && is_success(s, artifact)).count();
+            let exported = self.world.site.lims.artifact(artifact).unwrap().exported;
             assert!(exported <= 1, "{artifact} was exported {exported} times: {mine:?}");
+            let at_failed_step = self.world.site.lims.artifact(artifact).unwrap().at_failed_step;
             let order = fold.orders().find(|row| row.order.artifacts.contains(artifact));
             let doubt = fold.doubts().get(artifact).map(|d| format!("{}: {}", d.reason, d.detail));
             let open = mine.iter().filter(|s| s.state != StepState::Completed).count();
             let end = match order.map(|row| (row.phase, row.detail.clone().unwrap_or_default())) {
                 _ if exported == 1 => End::Exported,
-                Some((Phase::Failed, why)) => End::Failed(why),
+                Some((Phase::Failed, why)) => {
+                    assert!(
+                        at_failed_step,
+                        "{artifact} is called failed and is not where failed ones go: {why}"
+                    );
+                    End::Failed(why)
+                }
                 Some((Phase::Review, why)) => End::Person(why),
                 _ if doubt.is_some() => End::Person(doubt.unwrap_or_default()),
                 _ if queued.contains(artifact) && open == 0 => End::Queued,
@@ -278,11 +332,6 @@ impl Rig {
     pub fn shapes(&self) -> Vec<Shape> {
         self.world.site.lims.requests().iter().map(|r| Shape::of(&r.method, &r.path)).collect()
     }
-}
-
-fn is_success(step: &StepView, artifact: &str) -> bool {
-    let success = |action: &str| matches!(action, "complete" | "nextstep");
-    step.actions.iter().any(|(id, action)| id == artifact && success(action))
 }
 
 /// What became of an artifact.

@@ -129,7 +129,8 @@ async fn wakes_and_ends(world: &World, role: Role, mut a: Host, b: &mut Host) {
     let name = if role == Role::Nsc { "sleipnir" } else { "p22-hpc-03" };
     for request in since {
         let of_b = request.path.contains(&format!("/heartbeat/{name}"));
-        let read = matches!(request.operation(), "ListObjectsV2" | "GetObject");
+        // The end of a part may lie in the network's buffers already; it belongs to an upload that nobody completes.
+        let read = matches!(request.operation(), "ListObjectsV2" | "GetObject" | "UploadPart");
         assert!(of_b || read || request.status >= 300 || request.status == 0, "{request:?}");
     }
     let now = owner(world, role);

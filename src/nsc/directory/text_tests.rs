@@ -109,8 +109,8 @@ fn every_fault_names_its_field() {
         ("packages[0].sample: Diag-1.sample names x.taqman", |o| {
             o["packages"][0]["sample"]["taqman"] = json!("x.taqman")
         }),
-        ("packages[0].sample: Diag-1.sample: R1 and R2", |o| {
-            drop(o["packages"][0]["files"].as_array_mut().unwrap().pop())
+        ("packages[0].sample: Diag-1.sample: R1 and R2 do not come in pairs: Diag-1_S1_R2", |o| {
+            drop(o["packages"][0]["files"].as_array_mut().unwrap().remove(0)) // R2 alone; R1 alone is a run of one pass
         }),
         ("packages[0].files[0].md5: a FASTQ file needs", |o| {
             o["packages"][0]["files"][0]["md5"] = Value::Null

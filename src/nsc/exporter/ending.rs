@@ -8,6 +8,7 @@ use super::super::source::{Ended, Ending, Standing};
 use super::plan::{self, Course, Plan, Rules};
 use super::{Exporter, lims_id, lims_ids, list};
 use crate::blame::{Blame, Failure};
+use crate::chain;
 use crate::clarity::{ActionWord, Class, LimsId, ProtocolStep, State, Step};
 use crate::package::Order;
 
@@ -25,10 +26,17 @@ impl Exporter {
         })
     }
 
-    /// The step; none if it is gone.
+    /// The step; none if it is gone. A step has a process of the same id, and what follows from "gone" cannot be taken back,
+    /// so both must be missing.
     pub(super) async fn open_or_closed(&self, id: &LimsId) -> Result<Option<Step>, Failure> {
         match self.client.step(id).await {
-            Err(e) if e.class() == Class::NotFound => Ok(None),
+            Err(e) if e.class() == Class::NotFound => match self.process(id).await? {
+                None => Ok(None),
+                Some(_) => Err(Failure::Outage(format!(
+                    "the LIMS contradicts itself: it has no step {id}, but the process that belongs to it ({})",
+                    chain(&e)
+                ))),
+            },
             step => Ok(Some(step?)),
         }
     }

@@ -7,7 +7,7 @@
 #![no_main]
 #![allow(dead_code, unreachable_pub)]
 
-#[path = "../../src/clarity"]
+#[path = "../../../src/clarity"]
 mod clarity {
     pub mod actions;
     pub mod fault;

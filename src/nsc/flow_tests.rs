@@ -347,6 +347,20 @@ async fn where_another_host_sends_what_is_packed_cannot_be_stopped_and_that_is_s
 }
 
 #[tokio::test]
+async fn what_a_person_must_see_to_in_a_step_that_has_ended_already_is_flagged() {
+    for standing in [Standing::Completed, Standing::Gone] {
+        let mut b = bench();
+        b.ordered(order("O", &[1, 2])).await;
+        b.run().await;
+        b.moved(1, &UP).await;
+        b.moved(2, &[State::Packed, State::Quarantined]).await;
+        b.fake.said().standing = Some(standing);
+        b.run().await;
+        assert_eq!(b.phase("O"), (Phase::Flagged, "r".to_owned()), "nothing in the LIMS would ever tell");
+    }
+}
+
+#[tokio::test]
 async fn a_person_who_was_asked_ends_the_order() {
     for (standing, end) in [(Standing::Completed, Phase::Failed), (Standing::Gone, Phase::Withdrawn)] {
         let mut b = bench();

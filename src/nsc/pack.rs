@@ -100,7 +100,7 @@ fn link(on: &OnDisk, file: &Fastq, to: &Path, meter: &Meter) -> Result<(), Failu
     match fs::hard_link(&file.from, to) {
         Ok(()) => {}
         Err(e) if e.source.kind() == ErrorKind::NotFound => {
-            for place in [file.from.parent(), to.parent()].into_iter().flatten() {
+            for place in [file.from.parent(), to.parent().and_then(Path::parent)].into_iter().flatten() {
                 fs::answers(place)?;
             }
             return Err(Blame::stop(

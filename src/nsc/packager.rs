@@ -21,7 +21,6 @@ pub use super::doubts::Patience;
 use super::doubts::{refusal, to_refuse};
 use super::outcome::{may_leave, next, regretted};
 use super::pack;
-use super::settle::blame_order;
 use super::source::Source;
 use super::tree::Tree;
 use crate::blame::{Blame, Failure, put_on_record, weight};
@@ -185,17 +184,19 @@ impl Work for Packager {
     }
 
     fn blame(&self, unit: Unit, blame: Blame) -> LocalBoxFuture<'static, Result<(), String>> {
-        let (journal, work) = (self.packing.journal.clone(), self.work);
+        let (packing, journal, work) = (self.packing.clone(), self.packing.journal.clone(), self.work);
         let (refusing, refusals) = (self.refusing.clone(), self.packing.refusals.clone());
         async move {
             let (order, packages) = match unit {
                 Unit::Pack(id) => (None, vec![id]),
-                Unit::Claim(id) | Unit::Settle(id) => {
+                Unit::Claim(id) => {
                     let view = journal.view();
                     let of = |row: &OrderRow| row.order.packages.iter().map(|d| d.id.clone()).collect();
                     let packages = view.order(&id).map(of).unwrap_or_default();
                     (Some(id), packages)
                 }
+                // Its packages are at their end, or on their way and not to blame.
+                Unit::Settle(id) => (Some(id), Vec::new()),
                 Unit::Refuse(artifact) => {
                     let failures = refusing.borrow().get(&artifact).map_or(0, |(n, _)| *n).saturating_add(1);
                     let next = Instant::now() + work.retry.delay(failures, jitter());
@@ -214,7 +215,7 @@ impl Work for Packager {
                 }
             }
             match order.filter(|_| !counted) {
-                Some(order) => blame_order(&journal, &work, order, blame.detail).await,
+                Some(order) => packing.blame_order(&work, order, blame.detail).await,
                 None => Ok(()),
             }
         }

@@ -5,9 +5,9 @@ use super::source::{Ended, Found, Standing};
 use crate::blame::Failure;
 use crate::chain;
 use crate::clock;
-use crate::conf::WorkConf;
-use crate::journal::{Event, Facts, Journal, OrderRow, Phase};
-use crate::package::{OrderId, PackageId, Reason, State};
+use crate::conf::{CompleteAfter, WorkConf};
+use crate::journal::{Event, Facts, OrderRow, Phase};
+use crate::package::{Order, OrderId, PackageId, Reason, State};
 use crate::supervisor::jitter;
 use crate::supervisor::meter::Meter;
 
@@ -55,7 +55,7 @@ impl Packing {
             Ended::Completed => (Phase::Completed, None),
             Ended::Withdrawn(how) => (Phase::Withdrawn, Some(how)),
             Ended::Failed(how) => (Phase::Failed, Some(how)),
-            Ended::Review(how) => (Phase::Review, Some(how)),
+            Ended::Review(how) => (self.with_a_person(&claim, &row.order).await?, Some(how)),
         };
         fail::fail_point!("packager.ended");
         self.say(id, phase, Some(claim), detail).await
@@ -113,6 +113,11 @@ impl Packing {
             Standing::Completed => false,
             Standing::Gone => true,
         };
+        // Completed when packed, which is before the end of its packages: by us, most likely, and right in any case.
+        let early = self.after == CompleteAfter::Packing && !gone;
+        if early && self.order(id).is_some_and(|row| row.phase == Phase::Opened) {
+            return Ok(());
+        }
         for _ in 0..TRIES {
             let Some((row, outcome, packages)) = ({
                 let view = self.journal.view();
@@ -198,28 +203,40 @@ fn conclusion(phase: Phase, gone: bool, outcome: Outcome, packages: &Sorted) -> 
     }
 }
 
-/// All packages are at their end, or there are none, and only the step cannot be opened or ended: it is tried again with
-/// back-off, and after too many failures a person is asked.
-pub(super) async fn blame_order(
-    journal: &Journal,
-    work: &WorkConf,
-    order: OrderId,
-    error: String,
-) -> Result<(), String> {
-    let Some((phase, failures)) = journal.view().order(&order).map(|row| (row.phase, row.failures + 1))
-    else {
-        return Ok(());
-    };
-    let retry_at = clock::now() + work.retry.delay(failures, jitter());
-    let event = Event::OrderFailed { order: order.clone(), failures, error: error.clone(), retry_at };
-    journal.record(event).await.map_err(|e| chain(&*e))?;
-    if failures < work.max_failures || phase == Phase::Review || phase.is_end() {
-        return Ok(());
+impl Packing {
+    /// A person ends a step that is still open, and we see it end. One that has ended already tells nothing any more.
+    async fn with_a_person(&self, claim: &str, order: &Order) -> Result<Phase, Failure> {
+        Ok(match self.source.standing(claim, order).await? {
+            Standing::Open | Standing::InReview => Phase::Review,
+            Standing::Completed | Standing::Gone => Phase::Flagged,
+        })
     }
-    let (phase, detail) = match phase {
-        Phase::Ordered | Phase::Intent => (Phase::Flagged, format!("it cannot be claimed: {error}")),
-        _ => (Phase::Review, format!("the step cannot be ended: {error}")),
-    };
-    let event = Event::Claim { order, phase, step: None, technician: None, detail: Some(detail) };
-    journal.record(event).await.map_err(|e| chain(&*e))
+
+    /// The step cannot be opened or ended: it is tried again with back-off, and after too many failures a person is asked.
+    pub(super) async fn blame_order(
+        &self,
+        work: &WorkConf,
+        order: OrderId,
+        error: String,
+    ) -> Result<(), String> {
+        let Some(row) = self.order(&order) else { return Ok(()) };
+        let failures = row.failures + 1;
+        let retry_at = clock::now() + work.retry.delay(failures, jitter());
+        let event = Event::OrderFailed { order: order.clone(), failures, error: error.clone(), retry_at };
+        self.journal.record(event).await.map_err(|e| chain(&*e))?;
+        if failures < work.max_failures || row.phase == Phase::Review || row.phase.is_end() {
+            return Ok(());
+        }
+        let (phase, detail) = match (row.phase, &row.step) {
+            (Phase::Ordered | Phase::Intent, _) => (Phase::Flagged, format!("it cannot be claimed: {error}")),
+            (_, Some(claim)) => {
+                // Not known: it is asked again at the next failure.
+                let Ok(phase) = self.with_a_person(claim, &row.order).await else { return Ok(()) };
+                (phase, format!("the step cannot be ended as it should: {error}"))
+            }
+            (_, None) => (Phase::Flagged, format!("the step cannot be ended: {error}")),
+        };
+        let event = Event::Claim { order, phase, step: None, technician: None, detail: Some(detail) };
+        self.journal.record(event).await.map_err(|e| chain(&*e))
+    }
 }

@@ -103,9 +103,7 @@ impl Exporter {
         let artifacts = lims_ids(&order.artifacts)?;
         let queue = self.queue().await?;
         let queued: BTreeSet<&LimsId> = queue.items.iter().map(|item| &item.id).collect();
-        if artifacts.iter().all(|a| queued.contains(a)) {
-            return Ok(Found::Queued);
-        }
+        // A queue may show what was a moment ago, so that all of them are in it says nothing before no step was found.
         let configured = self.step_as_configured().await?;
         let known = match us {
             Some(us) => Some(us.to_owned()),
@@ -131,6 +129,9 @@ impl Exporter {
                 Whose::Ours => return Ok(Found::Claimed(Claim { id: id.to_string(), us: by })),
                 Whose::Theirs(why) => others.push(format!("step {id} with them {why}")),
             }
+        }
+        if artifacts.iter().all(|a| queued.contains(a)) {
+            return Ok(Found::Queued);
         }
         let waits = artifacts.iter().filter(|a| queued.contains(a)).collect::<Vec<_>>();
         if !waits.is_empty() {

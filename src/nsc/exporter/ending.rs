@@ -32,7 +32,7 @@ impl Exporter {
         match self.client.step(id).await {
             Err(e) if e.class() == Class::NotFound => match self.process(id).await? {
                 None => Ok(None),
-                Some(_) => Err(Failure::Outage(format!(
+                Some(_) => Err(Blame::again(format!(
                     "the LIMS contradicts itself: it has no step {id}, but the process that belongs to it ({})",
                     chain(&e)
                 ))),
@@ -160,7 +160,7 @@ impl Exporter {
         };
         match (plan.told(&lines), plan.faults.is_empty()) {
             (true, _) => {}
-            (false, true) if lines.is_empty() || plan::calls_exported(&lines) => {}
+            (false, true) if lines.is_empty() || plan::calls_exported(&lines, self.conf.failed_step) => {}
             (false, true) => {
                 return Ok(Ended::Review(format!(
                     "everything of step {id} was delivered, but somebody closed it otherwise ({}): correct that in the LIMS",

@@ -185,12 +185,16 @@ fn all(artifacts: &BTreeSet<LimsId>, action: &Action) -> BTreeMap<LimsId, Action
     artifacts.iter().map(|a| (a.clone(), action.clone())).collect()
 }
 
-/// Whether somebody who closed the step called everything in it exported.
-pub fn calls_exported(lines: &[NextAction]) -> bool {
-    let onward = |word: &ActionWord| {
-        matches!(word, ActionWord::Complete | ActionWord::NextStep | ActionWord::CompleteRepeat)
+/// Whether somebody who closed the step called everything in it exported. `failed`: the step for failed exports.
+pub fn calls_exported(lines: &[NextAction], failed: Option<u32>) -> bool {
+    let onward = |line: &NextAction| {
+        let to = line.step_uri.as_deref().and_then(|uri| number_in(uri, "steps"));
+        let failed = failed.is_some() && to == failed;
+        let word = line.action.as_ref();
+        word == Some(&ActionWord::Complete)
+            || (!failed && matches!(word, Some(ActionWord::NextStep | ActionWord::CompleteRepeat)))
     };
-    !lines.is_empty() && lines.iter().all(|line| line.action.as_ref().is_some_and(onward))
+    !lines.is_empty() && lines.iter().all(onward)
 }
 
 /// What each artifact's action says, in words.

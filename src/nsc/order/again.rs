@@ -92,13 +92,6 @@ pub enum Part {
     Sent(PackageId),
 }
 
-impl Part {
-    /// Whether it replaces an earlier one.
-    pub fn is_revision(&self) -> bool {
-        matches!(self, Self::Send { draft, .. } if draft.id.revision > Revision::FIRST)
-    }
-}
-
 /// Decides about a draft, given the last revision of its package. `anew`: something that it depends on is sent anew, so it
 /// must be too.
 pub fn judge(mut draft: Draft, past: Option<Past>, rule: Again, anew: bool) -> Result<Part, NotYet> {

@@ -48,6 +48,10 @@ pub fn draft_analysis(
     }
     let asked = |ours: &str| text(&one.sample.udfs, field(conf, ours)).map(str::to_owned);
     let find = |theirs: &str| one.sample.udfs.get(theirs).map(|udf| udf.value.clone()).into_iter().collect();
+    let panel = asked("gene_panel").ok_or_else(|| {
+        let name = field(conf, "gene_panel");
+        NotYet::invalid(format!("field {name:?} is not set, and an analysis cannot do without a gene panel"))
+    })?;
     let ella = match priority {
         Priority::Urgent => "3",
         Priority::High => "2",
@@ -59,7 +63,7 @@ pub fn draft_analysis(
         samples: subjects.iter().map(|s| s.package.clone()).collect(),
         priority: Value::from(ella),
         params: Params {
-            genepanel: asked("gene_panel"),
+            genepanel: Some(panel),
             pedigree,
             more: site_fields(&conf.analysis_fields, &OWN, find)?,
         },

@@ -40,7 +40,10 @@ pub fn sample_lacks(conf: &LimsConf, sample: &Sample) -> bool {
     let lacks = |ours: &str| text(&sample.udfs, field(conf, ours)).is_none();
     let trio = !lacks("family") || !lacks("relation");
     let kit = lacks("kit") && !sample.name.as_deref().is_some_and(|name| name.contains("-KIT-"));
-    kit || lacks("analysis_type") || sample.name.is_none() || (trio && (lacks("family") || lacks("relation")))
+    kit || lacks("gene_panel")
+        || lacks("analysis_type")
+        || sample.name.is_none()
+        || (trio && (lacks("family") || lacks("relation")))
 }
 
 /// The sample package of a queued sample.
@@ -56,6 +59,10 @@ pub fn draft_sample(
     let sample_name = queued.sample.name.as_deref().unwrap_or_default();
     let project = queued.project.name.as_deref().unwrap_or_default();
     let dna = dna_id(sample_name);
+    if sample_name.contains('/') {
+        let why = format!("no file can be called {sample_name:?}: a name with a '/' would be a directory");
+        return Err(NotYet::invalid(why));
+    }
     let Some(first) = queued.outputs.first() else {
         return Err(NotYet::waits("the LIMS has no demultiplexing output of it yet"));
     };

@@ -399,7 +399,7 @@ fn a_trio_leaves_with_the_analysis_last_and_the_highest_priority_for_all() {
     };
     let whole = |parts: Vec<Part>, past: Option<Past>| {
         let subjects = subjects(parts);
-        let anew = subjects.iter().any(|s| s.part.as_ref().is_some_and(Part::is_revision));
+        let anew = subjects.iter().any(|s| matches!(s.part, Some(Part::Send { .. })));
         let analysis = draft_analysis(&conf, &subjects, Priority::Urgent).unwrap();
         let analysis = judge(analysis, past, Again::Revise, anew).unwrap();
         assemble(order_id(&subjects[0].one.artifact, 0), subjects, Some(analysis), Priority::Urgent)
@@ -536,10 +536,11 @@ fn what_may_have_been_dropped_on_the_way_is_known() {
     let conf = conf();
     let with =
         |name: &str, fields: &[(&str, &str)]| sample_lacks(&conf, &queued(name, fields, vec![]).sample);
-    let kind = ("Analysis type Diag", "single");
-    assert!(!with(NAME, &[kind]) && !with("HG1", &[kind, ("Kit version Diag", "wgs")]));
-    assert!(with(NAME, &[]), "a trio may have lost its type");
-    assert!(with("HG1", &[kind]) && with(NAME, &[kind, ("Family number Diag", "7")]));
+    let (kind, panel) = (("Analysis type Diag", "single"), ("Gene panel Diag", "DR_v02"));
+    assert!(!with(NAME, &[kind, panel]) && !with("HG1", &[kind, panel, ("Kit version Diag", "wgs")]));
+    assert!(with(NAME, &[panel]), "a trio may have lost its type");
+    assert!(with(NAME, &[kind]), "an analysis needs its gene panel");
+    assert!(with("HG1", &[kind, panel]) && with(NAME, &[kind, panel, ("Family number Diag", "7")]));
     let mut one = output(1, SHEET);
     assert!(!output_lacks(&conf, &one.udfs));
     drop(one.udfs.remove("Number of data read passes"));

@@ -20,7 +20,9 @@ pub(super) struct Depth<'a> {
     processes: BTreeMap<LimsId, Result<Process, String>>,
     projects: BTreeMap<LimsId, Result<Project, String>>,
     demuxes: BTreeMap<LimsId, Result<Demux, String>>,
-    lanes: BTreeMap<LimsId, Result<u32, String>>,
+    lanes: BTreeMap<LimsId, Result<u32, NotYet>>,
+    /// The samples that a lane artifact itself names.
+    held_by: BTreeMap<LimsId, Vec<LimsId>>,
     runs: BTreeMap<LimsId, Result<String, NotYet>>,
 }
 
@@ -56,6 +58,7 @@ impl<'a> Depth<'a> {
             projects: BTreeMap::new(),
             demuxes: BTreeMap::new(),
             lanes: BTreeMap::new(),
+            held_by: BTreeMap::new(),
             runs: BTreeMap::new(),
         }
     }
@@ -189,10 +192,16 @@ impl<'a> Depth<'a> {
         let client = &self.exporter.client;
         let mut batch = if pools.is_empty() { None } else { Some(client.artifacts(&pools).await?) };
         for pool in pools {
+            let trouble = batch.as_mut().and_then(|b| b.failed.remove(&pool));
             let read = batch.as_mut().and_then(|b| b.found.remove(&pool));
+            let samples = read.as_ref().map(|a| a.samples.clone()).unwrap_or_default();
+            drop(self.held_by.insert(pool.clone(), samples));
             let well = read.and_then(|a| a.location).and_then(|l| l.well);
             let number = well.as_deref().and_then(|w| w.split(':').next()).and_then(|n| n.parse().ok());
-            let lane = number.ok_or_else(|| format!("lane artifact {pool} does not say which lane it is"));
+            let lane = number.ok_or_else(|| match trouble {
+                Some(error) => NotYet::waits(format!("lane artifact {pool}: {}", crate::chain(&error))),
+                None => NotYet::invalid(format!("lane artifact {pool} does not say which lane it is")),
+            });
             drop(self.lanes.insert(pool.clone(), lane));
             let demux = own(client.demux(&pool).await)?;
             self.meter.alive();
@@ -293,12 +302,22 @@ impl<'a> Depth<'a> {
         let mut outputs = Vec::new();
         for Found { output, lane, .. } in found {
             identity(sample, output, lane, demux(lane)?)?;
+            let alone = !demux(lane)?.pooled;
+            let holds = self.held_by.get(lane).map(Vec::as_slice).unwrap_or_default();
+            if alone && !holds.is_empty() && holds != std::slice::from_ref(sample) {
+                let holds: Vec<&str> = holds.iter().map(LimsId::as_str).collect();
+                return Err(NotYet::contradiction(format!(
+                    "identity: output {} claims sample {sample}, but lane {lane} holds {}",
+                    output.id,
+                    holds.join(" and ")
+                )));
+            }
             let number = self.lanes.get(lane).ok_or_else(|| unread(lane))?.clone();
             let run_id = self.runs.get(lane).ok_or_else(|| unread(lane))?.clone()?;
             outputs.push(LaneOutput {
                 output: output.id.to_string(),
                 udfs: output.udfs.clone(),
-                lane: number.map_err(NotYet::invalid)?,
+                lane: number?,
                 run_id,
                 label: output.reagent_labels.first().cloned(),
             });
@@ -309,8 +328,13 @@ impl<'a> Depth<'a> {
             for lane in process.inputs() {
                 let here = demux(lane)?.parts.iter().filter(|part| part.samples.contains(sample));
                 let labels: BTreeSet<&str> = here.flat_map(|part| &part.labels).map(String::as_str).collect();
-                if !labels.is_empty() && !found.iter().any(|f| f.process == *id && f.lane == *lane) {
-                    let labels = labels.into_iter().collect::<Vec<_>>().join(" and ");
+                let has = |label: &str| {
+                    let here = |f: &&Found| f.process == *id && f.lane == *lane;
+                    found.iter().filter(here).any(|f| f.output.reagent_labels.iter().any(|own| own == label))
+                };
+                let missing: Vec<&str> = labels.into_iter().filter(|label| !has(label)).collect();
+                if !missing.is_empty() {
+                    let labels = missing.join(" and ");
                     return Err(NotYet::contradiction(format!(
                         "identity: the pool of lane {lane} holds sample {sample} under label {labels:?}, but demultiplexing {id} \
                          has no output of it there: was it given to another sample?"

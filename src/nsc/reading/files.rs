@@ -18,27 +18,43 @@ use crate::package::{Analysis, Kind, MAX_DOCUMENT_BYTES, Md5Hex, PackageId, Samp
 /// An SNP-ID result is some lines; a larger file is something else.
 const MAX_SNP: u64 = 1 << 20;
 
+/// Of a `md5sum.txt`: a hundred thousand lines.
+const MAX_SUMS: u64 = 16 << 20;
+
 /// Deliveries and SNP-ID results.
 pub(super) struct Files<'a> {
     with: Looking<'a>,
     snp: Option<&'a (PathBuf, Disk)>,
     pub(super) deliveries: BTreeMap<PathBuf, Delivery>,
+    /// Those that could not be read, and why.
+    unreadable: BTreeMap<PathBuf, String>,
     results: Option<Vec<SnpEntry>>,
 }
 
 impl<'a> Files<'a> {
     pub(super) fn new(with: Looking<'a>, snp: Option<&'a (PathBuf, Disk)>) -> Self {
-        Self { with, snp, deliveries: BTreeMap::new(), results: None }
+        Self { with, snp, deliveries: BTreeMap::new(), unreadable: BTreeMap::new(), results: None }
     }
 
-    /// Reads a delivery directory, unless it has been.
-    pub(super) async fn delivery(&mut self, dir: PathBuf) -> Result<(), Failure> {
+    /// Reads a delivery directory, unless it has been. One that cannot be read holds up its own samples only; a disk that
+    /// does not answer, all of them.
+    pub(super) async fn delivery(&mut self, dir: PathBuf) -> Result<Result<(), NotYet>, Failure> {
+        if let Some(why) = self.unreadable.get(&dir) {
+            return Ok(Err(NotYet::waits(why.clone())));
+        }
         if let Entry::Vacant(new) = self.deliveries.entry(dir) {
             let dir = new.key().clone();
-            let delivery = self.with.hold.on(self.with.disk, move |on| read_delivery(on, &dir)).await??;
-            let _kept = new.insert(delivery);
+            match ours_alone(self.with.hold.on(self.with.disk, move |on| read_delivery(on, &dir)).await?)? {
+                Ok(delivery) => {
+                    let _kept = new.insert(delivery);
+                }
+                Err(why) => {
+                    drop(self.unreadable.insert(new.into_key(), why.clone()));
+                    return Ok(Err(NotYet::waits(why)));
+                }
+            }
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// The newest SNP-ID result of a sample; none if it has none, or none are sent.
@@ -46,7 +62,10 @@ impl<'a> Files<'a> {
         let Some((dir, disk)) = self.snp else { return Ok(Ok(None)) };
         if self.results.is_none() {
             let dir = dir.clone();
-            self.results = Some(self.with.hold.on(disk, move |on| list_results(on, &dir)).await??);
+            match ours_alone(self.with.hold.on(disk, move |on| list_results(on, &dir)).await?)? {
+                Ok(results) => self.results = Some(results),
+                Err(why) => return Ok(Err(NotYet::waits(why))),
+            }
         }
         let newest = match SnpEntry::newest(self.results.as_deref().unwrap_or_default(), dna, clock::now()) {
             Ok(Some(file)) => dir.join(&file.name),
@@ -54,7 +73,11 @@ impl<'a> Files<'a> {
             Err(said) => return Ok(Err(said)),
         };
         let path = newest.clone();
-        let bytes = self.with.hold.on(disk, move |on| read_at_most(on, &path, MAX_SNP)).await??;
+        let bytes = self.with.hold.on(disk, move |on| read_at_most(on, &path, MAX_SNP)).await?;
+        let bytes = match ours_alone(bytes)? {
+            Ok(bytes) => bytes,
+            Err(why) => return Ok(Err(NotYet::waits(why))),
+        };
         Ok(match bytes {
             None => Err(NotYet::waits(format!("its SNP-ID result {} is gone", newest.display()))),
             Some(bytes) if bytes.is_empty() => {
@@ -65,6 +88,15 @@ impl<'a> Files<'a> {
             }
             Some(bytes) => Ok(Some(Snp { path: newest, size: bytes.len() as u64, md5: Md5Hex::of(&bytes) })),
         })
+    }
+}
+
+/// A disk that is out of order concerns everybody; anything else (rights, a directory in place of a file) the sample alone.
+pub(super) fn ours_alone<T>(read: Result<T, FsError>) -> Result<Result<T, String>, Failure> {
+    match read {
+        Err(e) if e.is_outage() || e.fenced().is_some() => Err(e.into()),
+        Err(e) => Ok(Err(crate::chain(&e))),
+        Ok(value) => Ok(Ok(value)),
     }
 }
 
@@ -92,7 +124,10 @@ fn list_results(on: &OnDisk, dir: &Path) -> Result<Vec<SnpEntry>, FsError> {
         if !name.ends_with(".taqman") {
             continue;
         }
-        let meta = entry.metadata().map_err(FsError::at("look at", &entry.path()))?;
+        let meta = match entry.metadata() {
+            Err(e) if e.kind() == ErrorKind::NotFound => continue, // gone since it was listed
+            meta => meta.map_err(FsError::at("look at", &entry.path()))?,
+        };
         let written = meta.modified().ok().and_then(|at| Timestamp::try_from(at).ok());
         if let (true, Some(written)) = (meta.is_file(), written) {
             files.push(SnpEntry { name, written });
@@ -111,7 +146,10 @@ fn read_delivery(on: &OnDisk, dir: &Path) -> Result<Delivery, FsError> {
     for entry in entries {
         let entry = entry.map_err(FsError::at("list", dir))?;
         on.moved();
-        let meta = entry.metadata().map_err(FsError::at("look at", &entry.path()))?;
+        let meta = match entry.metadata() {
+            Err(e) if e.kind() == ErrorKind::NotFound => continue, // gone since it was listed
+            meta => meta.map_err(FsError::at("look at", &entry.path()))?,
+        };
         if meta.is_file() {
             let _none_before =
                 delivery.sizes.insert(entry.file_name().to_string_lossy().into_owned(), meta.len());
@@ -119,9 +157,13 @@ fn read_delivery(on: &OnDisk, dir: &Path) -> Result<Delivery, FsError> {
     }
     on.moved();
     let sums = dir.join("md5sum.txt");
-    match std::fs::read_to_string(&sums) {
-        Err(e) if e.kind() == ErrorKind::NotFound => {}
-        text => delivery.md5 = order::parse_md5sums(&text.map_err(FsError::at("read", &sums))?),
+    // Names that are no UTF-8 are none of ours; the lines of the others count all the same.
+    if let Some(bytes) = read_at_most(on, &sums, MAX_SUMS)? {
+        if bytes.len() as u64 > MAX_SUMS {
+            let what = std::io::Error::other(format!("it is larger than {MAX_SUMS} bytes"));
+            return Err(FsError::at("read", &sums)(what));
+        }
+        delivery.md5 = order::parse_md5sums(&String::from_utf8_lossy(&bytes));
     }
     Ok(delivery)
 }
@@ -133,6 +175,7 @@ pub(super) fn resting(on: &OnDisk, tree: &Tree) -> Result<Vec<(PackageId, PathBu
         let kind: Kind = kind.parse().expect("a kind of the program's own is well-formed");
         all.extend(tree.rests(on, &kind)?);
     }
+    fs::answers(&tree.scratch())?; // an unmounted tree looks as if nothing had ever been sent
     Ok(all)
 }
 

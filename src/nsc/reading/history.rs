@@ -1,7 +1,7 @@
 //! What there was before: orders and packages of the journal, and packages that rest in the transfer tree.
 //!
 //! The tree knows more than the journal: what predecessors sent, or this program before its journal was lost.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::super::order::{NotYet, Past, PastState, Sent, dna_id};
@@ -13,6 +13,7 @@ use crate::package::{Kind, Name, PackageId, State, without_uuid};
 pub(super) struct Orders {
     of: BTreeMap<String, (usize, bool)>,
     any: bool,
+    steps: BTreeSet<String>,
 }
 
 impl Orders {
@@ -20,6 +21,7 @@ impl Orders {
         let mut orders = Self::default();
         for row in journal.view().orders() {
             orders.any = true;
+            orders.steps.extend(row.step.clone());
             for artifact in &row.order.artifacts {
                 let known = orders.of.entry(artifact.clone()).or_default();
                 known.0 += 1;
@@ -27,6 +29,11 @@ impl Orders {
             }
         }
         orders
+    }
+
+    /// Whether an order has this step.
+    pub(super) fn has_step(&self, step: &str) -> bool {
+        self.steps.contains(step)
     }
 
     /// Whether the journal has no order at all.

@@ -73,7 +73,8 @@ async fn look_with(
     memory: &mut Memory,
 ) -> Result<Look, Failure> {
     let orders = Orders::of(with.journal);
-    orphans::find(exporter, &orders, memory).await?;
+    let us = with.journal.view().technician.clone();
+    orphans::find(exporter, &orders, us.as_deref(), memory).await?;
     let mut entries = orphans::pending(&orders, memory);
     let queue = exporter.queue().await?;
     let held: BTreeSet<String> = entries.iter().map(|e| e.artifact.to_string()).collect();
@@ -205,12 +206,15 @@ impl Decide<'_> {
 
     /// The family was put together from the survey; the LIMS must still say the same.
     fn as_surveyed(&self, one: &Seen, queued: &Queued) -> Result<(), NotYet> {
-        if order::family(&self.exporter.conf, &queued.sample)? == one.family {
-            return Ok(());
+        let conf = &self.exporter.conf;
+        let same = order::family(conf, &queued.sample)? == one.family
+            && order::priority(conf, &queued.sample)? == one.priority;
+        match same {
+            true => Ok(()),
+            false => Err(NotYet::waits(
+                "the LIMS said two different things of its family or its priority within a minute; it is read again",
+            )),
         }
-        Err(NotYet::waits(
-            "the LIMS said two different things of its family within a minute; it is read again",
-        ))
     }
 
     async fn subject<'q>(
@@ -248,7 +252,10 @@ impl Decide<'_> {
         let (conf, root) = (&self.exporter.conf, &self.exporter.delivery_root);
         for output in &one.outputs {
             let Ok(run) = RunId::parse(&output.run_id) else { continue };
-            self.files.delivery(run.delivery(root, one.project.name.as_deref().unwrap_or_default())).await?;
+            let dir = run.delivery(root, one.project.name.as_deref().unwrap_or_default());
+            if let Err(said) = self.files.delivery(dir).await? {
+                return Ok(Err(said));
+            }
         }
         let snp = match self.files.snp(dna_id(one.sample.name.as_deref().unwrap_or_default())).await? {
             Ok(snp) => snp,
@@ -272,7 +279,7 @@ impl Decide<'_> {
             Err(said) => return Ok(Err(said)),
         };
         let past = self.past(&draft.id.kind, &draft.id.name).await?;
-        let anew = subjects.iter().any(|s| s.part.as_ref().is_some_and(Part::is_revision));
+        let anew = subjects.iter().any(|s| matches!(s.part, Some(Part::Send { .. })));
         Ok(order::judge(draft, past, self.desk.orders.again, anew).map(Some))
     }
 

@@ -1,7 +1,7 @@
 //! Claims of ours that no journal knows of: after the journal was lost, open steps are the only trace of what was begun.
 //!
-//! They are looked for once, at the first look of a process whose journal has no order at all, and remembered until the
-//! journal knows them: there may be more than may be under way at the same time.
+//! They are looked for at the first look of a process, and remembered until the journal knows them: there may be more than may be
+//! under way at the same time.
 use super::super::exporter::Exporter;
 use super::history::Orders;
 use super::memory::Memory;
@@ -9,11 +9,22 @@ use super::survey::Entry;
 use crate::blame::Failure;
 use crate::clarity::LimsId;
 
-/// Looks for them if that is due.
-pub(super) async fn find(exporter: &Exporter, orders: &Orders, memory: &mut Memory) -> Result<(), Failure> {
+/// Looks for them if that is due; those that are known are looked at again, because a person may end them meanwhile.
+/// `us`: as whom the LIMS knows us, if the journal knows.
+pub(super) async fn find(
+    exporter: &Exporter,
+    orders: &Orders,
+    us: Option<&str>,
+    memory: &mut Memory,
+) -> Result<(), Failure> {
     if !memory.looked_for_orphans {
-        let found = if orders.none() { exporter.orphans(None).await? } else { Vec::new() };
-        remember(found, memory);
+        // With orders and without an answer to "who are we?" nothing can be told apart; the journal has its own steps.
+        let due = orders.none() || us.is_some();
+        let found = if due { exporter.orphans(us).await? } else { Vec::new() };
+        remember(found.into_iter().filter(|(step, _)| !orders.has_step(step.as_str())).collect(), memory);
+    } else if !memory.orphans.is_empty() {
+        let found = exporter.orphans(us).await?;
+        memory.orphans.retain(|(step, _)| found.iter().any(|(open, _)| open.as_str() == step));
     }
     Ok(())
 }

@@ -65,7 +65,7 @@ pub(super) fn pick(seen: Vec<Seen>, memory: &Memory, limit: usize) -> Plan {
             Err(said) => plan.said.extend(said),
         }
     }
-    units = whole_claims(units, &mut plan.said);
+    units = whole_claims(units, memory, &mut plan.said);
     let round =
         |unit: &[Seen]| unit.iter().filter_map(|s| memory.of(s.artifact.as_str())).map(|v| v.round).max();
     let doubted = |unit: &[Seen]| {
@@ -179,20 +179,27 @@ fn family(number: &str, members: Vec<Seen>) -> Result<Vec<Seen>, Vec<Word>> {
 }
 
 /// A claim of ours is ordered whole or not at all.
-fn whole_claims(units: Vec<Vec<Seen>>, said: &mut Vec<Word>) -> Vec<Vec<Seen>> {
+fn whole_claims(units: Vec<Vec<Seen>>, memory: &Memory, said: &mut Vec<Word>) -> Vec<Vec<Seen>> {
     let mut held: BTreeMap<String, usize> = BTreeMap::new();
     for claim in units.iter().filter_map(|unit| unit.first()?.claim.clone()) {
         *held.entry(claim).or_default() += 1;
     }
-    let torn =
-        |one: &Seen| one.claim.as_ref().filter(|claim| held.get(*claim).is_some_and(|n| *n > 1)).cloned();
+    // One that cannot be read is missing in its unit, and must not be left out of an order for its step.
+    let inputs =
+        |claim: &String| memory.orphans.iter().find(|(step, _)| step == claim).map(|(_, all)| all.len());
+    let torn = |unit: &[Seen]| {
+        let claim = unit.first()?.claim.as_ref()?;
+        let several = held.get(claim).is_some_and(|n| *n > 1);
+        (several || inputs(claim).is_some_and(|n| n != unit.len())).then(|| claim.clone())
+    };
     let mut whole = Vec::new();
     for unit in units {
-        match unit.first().and_then(torn) {
+        match torn(&unit) {
             None => whole.push(unit),
             Some(claim) => {
                 let why = format!(
-                    "step {claim} is open in our name, but what is in it is no order: complete or abort it in the LIMS"
+                    "step {claim} is open in our name, but what can be read of it is no order: correct its samples, or complete \
+                     or abort it in the LIMS"
                 );
                 said.extend(unit.into_iter().map(|one| (one, NotYet::waits(why.clone()))));
             }

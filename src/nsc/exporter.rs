@@ -1,6 +1,6 @@
 //! The export step in Clarity: preflight, queue, claim, end, putting out of the queue.
 //!
-//! Reading goes to [`look`](super::reading::look). What changes something begins by reading how things stand, so that it can be
+//! Reading goes to [`look`]. What changes something begins by reading how things stand, so that it can be
 //! repeated from wherever it was interrupted; the two requests that cannot be told from their repeats (opening a step,
 //! routing) are sent only after a reading that shows that they did not take.
 mod claim;

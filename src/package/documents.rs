@@ -2,7 +2,7 @@
 //!
 //! Field names and order are vcpipe's. Fields this program does not know are kept, because a site may add its own.
 //! [`check_structure`] is the last question before `READY`: directory, file stem and `name` are one, every read file
-//! that the `.sample` names is there, and R1 and R2 come in pairs ([`super::mates`]).
+//! that the `.sample` names is there, and R1 and R2 come in pairs ([`super::mates()`]).
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

@@ -70,7 +70,7 @@ pub enum Fault {
     Cut,
 }
 
-/// Reads a whole file. `goes_on` is asked every [`PIECE`] of text at the latest; when it says no, the file is left at once.
+/// Reads a whole file. `goes_on` is asked every `PIECE` bytes of text at the latest; when it says no, the file is left at once.
 /// Memory: one piece, and a record of four lines that are bounded.
 pub fn check(compressed: impl BufRead, goes_on: impl FnMut() -> bool) -> Result<Found, Fault> {
     let progress = Progress::default();

@@ -63,7 +63,7 @@ impl<'a> Depth<'a> {
         }
     }
 
-    /// Everything about these, by artifact. `takes_repeats`: see [`search::outputs`].
+    /// Everything about these, by artifact. `takes_repeats`: see `search.rs`.
     pub(super) async fn read(
         &mut self,
         picked: &[&Seen],

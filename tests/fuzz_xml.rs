@@ -9,8 +9,8 @@ use axum::body::Body;
 use axum::http::Request;
 use tower::ServiceExt as _;
 use tsd_import::clarity::{
-    Action, Actions, Artifact, Container, Demux, Element, Exception, Listing, Process, ProgramStatus,
-    Project, Protocol, Queue, Record as _, Sample, Step, StepDetails,
+    Action, Actions, Artifact, Container, Demux, Element, Exception, Field, Listing, Process, ProgramStatus,
+    Project, Protocol, Queue, Record as _, Researcher, Sample, StageConfig, Step, StepDetails,
 };
 use tsd_import::demo::lims::{
     Lims, NewData, NewRun, NewSample, Program, ProgramOutcome, Settings, StepState, Udf,
@@ -42,6 +42,9 @@ fn feed(bytes: &[u8]) -> usize {
         Protocol::read(&tree).is_ok(),
         Step::read(&tree).is_ok(),
         ProgramStatus::read(&tree).is_ok(),
+        Researcher::read(&tree).is_ok(),
+        StageConfig::read(&tree).is_ok(),
+        Field::read(&tree).is_ok(),
     ];
     if let Ok(mut queue) = Queue::read(&tree) {
         let before = queue.items.len();
@@ -145,6 +148,9 @@ async fn documents(odd_xml: bool) -> Vec<Vec<u8>> {
         format!("containers/{}", run.container),
         format!("processes/{}", run.demux),
         "configuration/protocols/901".to_owned(),
+        "configuration/workflows/751/stages/6601".to_owned(),
+        "configuration/udfs/1".to_owned(),
+        "researchers/3".to_owned(),
         "nothing".to_owned(),
     ] {
         documents.push(ask("GET", path, String::new()).await);
@@ -155,7 +161,7 @@ async fn documents(odd_xml: bool) -> Vec<Vec<u8>> {
 #[test]
 fn seeds_are_read_by_a_reader_each() {
     let seeds = seeds();
-    assert_eq!(seeds.len(), 34);
+    assert_eq!(seeds.len(), 40);
     for seed in &seeds {
         assert_eq!(feed(seed), 2, "{}", String::from_utf8_lossy(seed));
     }
@@ -168,16 +174,12 @@ fn seeds_are_read_by_a_reader_each() {
     }
 }
 
-/// Pseudo-random numbers (splitmix64): the same documents in every run.
-struct Dice(u64);
+/// The same documents in every run.
+struct Dice(tsd_import::supervisor::Dice);
 
 impl Dice {
     fn roll(&mut self, below: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % below.max(1) as u64).unwrap()
+        (self.0.roll() * below.max(1) as f64) as usize
     }
 
     /// A piece of `of`, at most `long`.
@@ -282,7 +284,8 @@ fn broken(document: &mut Vec<u8>, other: &[u8], dice: &mut Dice) {
 
 #[test]
 fn many_thousand_broken_documents_do_no_harm() {
-    let (seeds, mut dice, mut came) = (seeds(), Dice(20_260_612), [0_usize; 3]);
+    let (seeds, mut dice, mut came) =
+        (seeds(), Dice(tsd_import::supervisor::Dice::seeded(20_260_612)), [0_usize; 3]);
     for round in 0..10_000 {
         let mut document = seeds[dice.roll(seeds.len())].clone();
         let other = dice.roll(seeds.len());

@@ -86,36 +86,14 @@ async fn a_failed_package_waits_for_its_time_and_progress_clears_its_failures() 
 
 #[tokio::test]
 async fn two_orders_never_share_an_artifact_or_a_package() {
-    use crate::package::{Analysis, Content, Draft, Order, OrderId, Params};
+    use crate::package::{Draft, Order, OrderId};
     let dir = tempfile::tempdir().unwrap();
     let (journal, _owner) = open(dir.path());
-    let order = |artifact: &str, names: &[usize]| {
-        let draft = |n: &usize| {
-            let params = Params { genepanel: None, pedigree: None, more: serde_json::Map::new() };
-            let name = format!("Diag-{n}").parse().unwrap();
-            let doc = Analysis {
-                name,
-                kind: None,
-                samples: vec![],
-                priority: "1".into(),
-                params,
-                date_analysis_requested: None,
-                more: serde_json::Map::new(),
-            };
-            Draft {
-                id: id(*n),
-                priority: Priority::Normal,
-                artifact: None,
-                after: vec![],
-                content: Content::Analysis { doc: Box::new(doc) },
-            }
-        };
-        Order {
-            id: OrderId(artifact.into()),
-            artifacts: vec![artifact.into()],
-            packages: names.iter().map(draft).collect(),
-            note: None,
-        }
+    let order = |artifact: &str, names: &[usize]| Order {
+        id: OrderId(artifact.into()),
+        artifacts: vec![artifact.into()],
+        packages: names.iter().map(|n| Draft::bare(id(*n))).collect(),
+        note: None,
     };
     let together = [order("2-1", &[1]), order("2-2", &[1]), order("2-1", &[2]), order("2-3", &[3, 3])];
     let taken = together.map(|o| journal.order(o, None, 9));
@@ -167,24 +145,10 @@ async fn credit_is_counted_where_it_is_written() {
 
 mod orders {
     use super::*;
-    use crate::package::{Analysis, Content, Draft, Order, OrderId, Params, Reason};
+    use crate::package::{Draft, Order, OrderId, Reason};
 
     fn order(id: &str, artifact: &str, packages: &[usize]) -> Order {
-        let draft = |n: &usize| {
-            let params = Params { genepanel: None, pedigree: None, more: serde_json::Map::new() };
-            let doc = Analysis {
-                name: format!("Diag-{n}").parse().unwrap(),
-                kind: None,
-                samples: vec![],
-                priority: "1".into(),
-                params,
-                date_analysis_requested: None,
-                more: serde_json::Map::new(),
-            };
-            let content = Content::Analysis { doc: Box::new(doc) };
-            Draft { id: super::id(*n), priority: Priority::Normal, artifact: None, after: vec![], content }
-        };
-        let packages = packages.iter().map(draft).collect();
+        let packages = packages.iter().map(|n| Draft::bare(super::id(*n))).collect();
         Order { id: OrderId(id.into()), artifacts: vec![artifact.into()], packages, note: None }
     }
 

@@ -7,7 +7,7 @@ use crate::disk::OnDisk;
 use crate::journal::{Facts, Holder, Owner};
 use crate::nsc::poller::{Poller, Polling};
 use crate::nsc::source::*;
-use crate::package::{Analysis, Content, Order, Params, Reason, Window};
+use crate::package::{Order, Reason, Window};
 use crate::supervisor::meter::Board;
 use crate::supervisor::{Backoff, turn};
 
@@ -153,21 +153,7 @@ fn package(n: usize) -> PackageId {
 }
 
 fn order(id: &str, packages: &[usize]) -> Order {
-    let draft = |n: &usize| {
-        let params = Params { genepanel: None, pedigree: None, more: serde_json::Map::new() };
-        let doc = Analysis {
-            name: format!("Diag-{n}").parse().unwrap(),
-            kind: None,
-            samples: vec![],
-            priority: "1".into(),
-            params,
-            date_analysis_requested: None,
-            more: serde_json::Map::new(),
-        };
-        let content = Content::Analysis { doc: Box::new(doc) };
-        let artifact = Some("A".to_owned());
-        Draft { id: package(*n), priority: Default::default(), artifact, after: vec![], content }
-    };
+    let draft = |n: &usize| Draft { artifact: Some("A".to_owned()), ..Draft::bare(package(*n)) };
     let packages = packages.iter().map(draft).collect();
     Order { id: OrderId(id.into()), artifacts: vec!["A".into()], packages, note: None }
 }

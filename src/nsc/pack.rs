@@ -184,7 +184,7 @@ fn is_ours(on: &OnDisk, place: &Path, document: &str, text: &str, files: &[Fastq
 mod tests {
     use super::*;
     use crate::conf::TransferConf;
-    use crate::package::{Analysis, PackageId, Params, Priority};
+    use crate::package::{PackageId, Priority};
     use std::os::unix::fs::MetadataExt;
     use std::time::Duration;
 
@@ -343,23 +343,7 @@ mod tests {
     fn an_analysis_is_its_document() {
         let root = tempfile::tempdir().unwrap();
         let tree = tree(root.path());
-        let params = Params { genepanel: None, pedigree: None, more: serde_json::Map::new() };
-        let doc = Analysis {
-            name: "a-TRIO".parse().unwrap(),
-            kind: None,
-            samples: vec![],
-            priority: "1".into(),
-            params,
-            date_analysis_requested: None,
-            more: serde_json::Map::new(),
-        };
-        let draft = Draft {
-            id: "analyses/a-TRIO/r1".parse().unwrap(),
-            priority: Priority::Normal,
-            artifact: None,
-            after: vec![],
-            content: Content::Analysis { doc: Box::new(doc) },
-        };
+        let draft = Draft::bare("analyses/a-TRIO/r1".parse().unwrap());
         assert_eq!(build(&OnDisk::alone(), &tree, &draft, &meter()).unwrap().files, 1);
         assert!(root.path().join("production/normal/analyses/a-TRIO/a-TRIO.analysis").is_file());
     }

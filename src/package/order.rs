@@ -114,6 +114,25 @@ mod as_text {
 }
 
 #[cfg(test)]
+impl Draft {
+    /// An analysis of nothing: the smallest draft there is.
+    pub(crate) fn bare(id: PackageId) -> Self {
+        let params = super::Params { genepanel: None, pedigree: None, more: serde_json::Map::new() };
+        let doc = Analysis {
+            name: id.name.clone(),
+            kind: None,
+            samples: vec![],
+            priority: "1".into(),
+            params,
+            date_analysis_requested: None,
+            more: serde_json::Map::new(),
+        };
+        let content = Content::Analysis { doc: Box::new(doc) };
+        Self { id, priority: Priority::Normal, artifact: None, after: vec![], content }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -4,11 +4,12 @@ use std::time::Duration;
 use tsd_import::conf::Role;
 use tsd_import::journal::Event;
 use tsd_import::package::Priority;
+use tsd_import::supervisor::Dice;
 
 use crate::world::{World, sample_ids};
 
 /// Random moments, from a seed that is printed and can be given again.
-struct Moments(u64);
+struct Moments(Dice);
 
 impl Moments {
     fn new() -> Self {
@@ -17,20 +18,17 @@ impl Moments {
             u64::from(std::process::id()) << 20 | tsd_import::clock::now().as_millisecond() as u64 & 0xfffff
         });
         println!("seed: TSD_IMPORT_SEED={seed}");
-        Self(seed | 1)
+        Self(Dice::seeded(seed))
     }
 
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % n
+    fn below(&self, n: u64) -> u64 {
+        (self.0.roll() * n as f64) as u64
     }
 }
 
 #[tokio::test]
 async fn either_role_three_times_at_random_moments() {
-    let mut moments = Moments::new();
+    let moments = Moments::new();
     let mut world = World::new().await;
     let dna = world.samples(9, 6 << 20);
     let vcf = vec![7; 300_000];

@@ -33,6 +33,7 @@ pub mod daemon;
 pub mod demo;
 pub mod disk;
 pub mod fs;
+pub mod hashing;
 pub mod journal;
 pub mod lease;
 pub mod log;

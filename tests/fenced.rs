@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use tsd_import::clarity::{Class, Client, LimsId, Settings};
-use tsd_import::conf::StoreConf;
+use tsd_import::conf::{Checksum, PaceConf, StoreConf};
 use tsd_import::disk::{Disk, Disks};
 use tsd_import::fs::{self, FsError, Mode};
 use tsd_import::lease::{self, Lease, Moment};
@@ -23,13 +23,22 @@ fn store(dir: &Path, endpoint: String, disk: &Disk) -> Store {
         path_style: true,
         access_key: "k".into(),
         secret_key_file: dir.join("secret"),
+        ca_file: None,
+        proxy: None,
+        checksum: Checksum::Signed,
+        conditional: false,
         part_size: 5 << 20,
         max_parts: 100,
         parts_in_flight: 2,
+        memory: 64 << 20,
+        range_size: 8 << 20,
         files_at_once: 1,
         attempts: 3,
         attempt_timeout: Duration::from_secs(5),
         connect_timeout: Duration::from_secs(5),
+        min_rate: 1,
+        pace: PaceConf { limit: None, timetable: Vec::new(), zone: jiff::tz::TimeZone::UTC },
+        hash_threads: 1,
         headers: Default::default(),
         header_files: Default::default(),
     };

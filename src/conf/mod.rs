@@ -4,6 +4,7 @@ mod read;
 mod reader;
 mod settings;
 mod types;
+mod wire;
 
 use std::path::Path;
 
@@ -20,6 +21,7 @@ pub use types::{
     OrderSource, OrdersConf, ReadsCheck, Role, Side, StoreConf, SupervisorConf, TransferConf, TsdConf,
     WorkConf,
 };
+pub use wire::{CHECKSUMS, Checksum, PaceConf};
 
 impl Conf {
     /// Reads defaults, the file and the environment. `role` overrules the file's. Says everything that is wrong at once.

@@ -8,6 +8,7 @@ use super::types::{
     Again, AlarmConf, CompleteAfter, LandingConf, LimsConf, NscConf, OnFailure, OnInvalid, OrderSource,
     OrdersConf, ReadsCheck, StoreConf, SupervisorConf, TransferConf, TsdConf, WorkConf,
 };
+use super::wire::pace;
 use crate::package::{Kind, Name, Priority, Window};
 use crate::supervisor::{Backoff, Limits};
 
@@ -109,6 +110,14 @@ pub(super) fn store(r: &mut Reader) -> StoreConf {
     if part_size < 5 << 20 {
         r.complain("store.part_size", "S3 wants parts of at least 5 MiB");
     }
+    let proxy = r.optional::<String>("store.proxy", "http://HOST:PORT");
+    if proxy.as_ref().is_some_and(|proxy| !proxy.starts_with("http://") && !proxy.starts_with("https://")) {
+        r.complain("store.proxy", "must begin with http:// or https://");
+    }
+    let range_size = r.bytes("store.range_size");
+    if range_size < 64 << 10 {
+        r.complain("store.range_size", "must be at least 64 KiB");
+    }
     StoreConf {
         endpoint,
         region,
@@ -117,13 +126,22 @@ pub(super) fn store(r: &mut Reader) -> StoreConf {
         path_style: r.flag("store.path_style"),
         access_key,
         secret_key_file: r.path("store.secret_key_file"),
+        ca_file: r.optional_path("store.ca_file"),
+        proxy,
+        checksum: r.get("store.checksum", "a kind of checksum").unwrap_or_default(),
+        conditional: r.flag("store.conditional"),
         part_size,
         max_parts: r.number("store.max_parts", 1),
         parts_in_flight: r.number("store.parts_in_flight", 1),
+        memory: r.bytes("store.memory"),
+        range_size,
         files_at_once: r.number("store.files_at_once", 1),
         attempts: u32::try_from(r.number("store.attempts", 1)).unwrap_or(u32::MAX),
         attempt_timeout: r.duration("store.attempt_timeout"),
         connect_timeout: r.duration("store.connect_timeout"),
+        min_rate: r.bytes("store.min_rate"),
+        pace: pace(r),
+        hash_threads: r.number("store.hash_threads", 0),
         headers: r.map("store.headers"),
         header_files,
     }

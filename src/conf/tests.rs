@@ -52,6 +52,34 @@ fn the_real_values_arrive() {
 }
 
 #[test]
+fn the_settings_of_the_wire() {
+    let wire = "checksum = \"crc64nvme\"\nlimit = \"400 MiB\"\ntimezone = \"Europe/Oslo\"\n";
+    let table = "[store.timetable]\n\"18:00\" = \"off\"\n\"07:30\" = \"200 MiB\"\n[lims]\n";
+    let text = shipped("nsc.toml")
+        .replacen("part_size =", &format!("{wire}part_size ="), 1)
+        .replacen("[lims]\n", table, 1);
+    let store = load(&text, &[]).unwrap().store;
+    assert_eq!(store.checksum, Checksum::Crc64Nvme);
+    let pace = store.pace;
+    assert_eq!((pace.limit, pace.zone.iana_name()), (Some(400 << 20), Some("Europe/Oslo")));
+    assert_eq!(pace.timetable, [(450, Some(200 << 20)), (1080, None)]);
+    let odd = text
+        .replace("18:00", "25:00")
+        .replace("200 MiB", "fast")
+        .replace("crc64nvme", "crc7")
+        .replace("Oslo", "Nowhere");
+    let said = load(&odd, &[]).unwrap_err().to_string();
+    for expected in [
+        "\"25:00\" is not a time of day",
+        "store.timetable.07:30: expected bytes",
+        "store.checksum: expected",
+        "store.timezone: ",
+    ] {
+        assert!(said.contains(expected), "missing {expected:?} in {said}");
+    }
+}
+
+#[test]
 fn the_environment_overrules_the_file() {
     let conf =
         load(&shipped("nsc.toml"), &[("TSD_IMPORT__STORE__BUCKET", "other"), ("UNRELATED", "x")]).unwrap();

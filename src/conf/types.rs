@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::wire::{Checksum, PaceConf};
 use crate::package::{Kind, Name, Priority, Window};
 use crate::supervisor::{Backoff, Limits};
 
@@ -156,20 +157,38 @@ pub struct StoreConf {
     pub access_key: String,
     /// File with the secret key.
     pub secret_key_file: PathBuf,
+    /// PEM of who may vouch for the endpoint; none: the system's.
+    pub ca_file: Option<PathBuf>,
+    /// `http://HOST:PORT`.
+    pub proxy: Option<String>,
+    /// What proves the bytes of a request on the wire.
+    pub checksum: Checksum,
+    /// Whether the endpoint refuses to replace an object when asked to.
+    pub conditional: bool,
     /// Bytes.
     pub part_size: u64,
     /// The endpoint's limit.
     pub max_parts: usize,
-    /// Over all packages.
+    /// At most, over all packages.
     pub parts_in_flight: usize,
+    /// Bytes for parts, over all packages.
+    pub memory: u64,
+    /// Bytes of one request when a file is received.
+    pub range_size: u64,
     /// Of one package.
     pub files_at_once: usize,
     /// Of one request.
     pub attempts: u32,
-    /// Of one attempt.
+    /// For an answer, once the request is sent.
     pub attempt_timeout: Duration,
     /// Of a connection.
     pub connect_timeout: Duration,
+    /// Bytes a second below which a transfer is cut off.
+    pub min_rate: u64,
+    /// How fast it may go.
+    pub pace: PaceConf,
+    /// That compute digests.
+    pub hash_threads: usize,
     /// Sent as they are.
     pub headers: BTreeMap<String, String>,
     /// Read afresh for each request.

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use md5::Md5;
 use serde::{Deserialize, Serialize};
+use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::{Digest, Sha256};
 
 /// A digest that is not what it should be.
@@ -102,12 +103,52 @@ pub struct Digests {
     pub size: u64,
 }
 
-/// Digests in the making; fed in file order.
-#[derive(Clone)]
+/// Digests in the making; fed in file order. Serialised, they can be gone on with after a crash.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "Frozen", into = "Frozen")]
 pub struct HashState {
     sha256: Sha256,
     md5: Option<Md5>,
     size: u64,
+}
+
+/// As [`HashState`] is written down: the inner states in hexadecimal digits.
+#[derive(Serialize, Deserialize)]
+struct Frozen {
+    sha256: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    md5: Option<String>,
+    size: u64,
+}
+
+/// A written state that is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this is not the inner state of a digest")]
+pub struct NotAState;
+
+fn thawed<D: SerializableState>(text: &str) -> Result<D, NotAState> {
+    let mut bytes = SerializedState::<D>::default();
+    hex::decode_to_slice(text, &mut bytes).map_err(|_| NotAState)?;
+    D::deserialize(&bytes).map_err(|_| NotAState)
+}
+
+impl From<HashState> for Frozen {
+    fn from(state: HashState) -> Self {
+        Self {
+            sha256: hex::encode(state.sha256.serialize()),
+            md5: state.md5.map(|m| hex::encode(m.serialize())),
+            size: state.size,
+        }
+    }
+}
+
+impl TryFrom<Frozen> for HashState {
+    type Error = NotAState;
+
+    fn try_from(frozen: Frozen) -> Result<Self, NotAState> {
+        let md5 = frozen.md5.as_deref().map(thawed).transpose()?;
+        Ok(Self { sha256: thawed(&frozen.sha256)?, md5, size: frozen.size })
+    }
 }
 
 impl HashState {
@@ -123,6 +164,11 @@ impl HashState {
             md5.update(bytes);
         }
         self.size += bytes.len() as u64;
+    }
+
+    /// How many bytes were fed.
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     /// All bytes were fed.
@@ -150,6 +196,25 @@ mod tests {
         assert_eq!(d.size, 3);
         assert_eq!(Sha256Hex::of(b"abc"), d.sha256);
         assert_eq!(HashState::new(false).finish().md5, None);
+    }
+
+    #[test]
+    fn a_state_is_gone_on_with_after_it_was_written_down() {
+        for md5 in [false, true] {
+            for cut in [0, 1, 63, 64, 65, 1000] {
+                let bytes = vec![0x5a; 1000];
+                let mut state = HashState::new(md5);
+                state.update(&bytes[..cut]);
+                let text = serde_json::to_string(&state).unwrap();
+                let mut thawed: HashState = serde_json::from_str(&text).unwrap();
+                thawed.update(&bytes[cut..]);
+                state.update(&bytes[cut..]);
+                assert_eq!(thawed.finish(), state.finish(), "{md5} {cut}");
+                for odd in [text.replacen('6', "x", 4), text.replace("\"sha256\":\"", "\"sha256\":\"00")] {
+                    assert!(serde_json::from_str::<HashState>(&odd).is_err(), "{odd}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use super::attempt::Asked;
+use super::error::sort;
 use super::{Store, StoreError};
 use crate::disk::{Disk, Hold, Need, OnDisk, Parked, Room};
 use crate::fs::{self, FsError, Mode};
@@ -56,7 +58,7 @@ impl Store {
         loop {
             self.fresh_headers().await?;
             let Some(page) = pages.next().await else { return Ok(()) };
-            let page = page.map_err(StoreError::from_sdk("list the bucket", prefix))?;
+            let page = page.map_err(|e| StoreError::from(sort("list the bucket", prefix)(e)))?;
             for object in page.contents() {
                 if let Some(key) = object.key() {
                     let size = object.size().and_then(|s| u64::try_from(s).ok()).unwrap_or(0);
@@ -68,9 +70,12 @@ impl Store {
 
     /// A whole small object, at most `max` bytes whatever the server claims.
     pub async fn get_small(&self, key: &str, max: u64) -> Result<Bytes, StoreError> {
-        self.fresh_headers().await?;
-        let got = self.client.get_object().bucket(&self.bucket).key(key).send().await;
-        let mut body = got.map_err(StoreError::from_sdk("hand out an object", key))?.body;
+        let asked = Asked { what: "hand out an object", key, bytes: 0 };
+        let get = || async {
+            let get = self.client.get_object().bucket(&self.bucket).key(key).send().await;
+            get.map_err(sort(asked.what, key))
+        };
+        let mut body = self.ask(asked, get).await?.body;
         let mut bytes = BytesMut::new();
         while let Some(chunk) = self.in_time(key, body.next()).await? {
             let chunk = chunk.map_err(|e| cut_short(key, &e))?;
@@ -91,9 +96,12 @@ impl Store {
         meter: &Meter,
         seal: impl FnOnce(&OnDisk, &Digests) -> Result<(), FsError> + Send + 'static,
     ) -> Result<Digests, StoreError> {
-        self.fresh_headers().await?;
-        let got = self.client.get_object().bucket(&self.bucket).key(key).send().await;
-        let mut body = got.map_err(StoreError::from_sdk("hand out an object", key))?.body;
+        let asked = Asked { what: "hand out an object", key, bytes: 0 };
+        let get = || async {
+            let get = self.client.get_object().bucket(&self.bucket).key(key).send().await;
+            get.map_err(sort(asked.what, key))
+        };
+        let mut body = self.ask(asked, get).await?.body;
         let (mut growing, mut gathered, mut total) = (None, BytesMut::with_capacity(GATHER), 0u64);
         while let Some(chunk) = self.in_time(key, body.next()).await? {
             let chunk = chunk.map_err(|e| cut_short(key, &e))?;

@@ -3,6 +3,7 @@ use std::fmt::Debug;
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
+use super::attempt::{Class, Failed};
 use crate::disk::DiskError;
 use crate::fs::FsError;
 use crate::lease::{self, Fenced};
@@ -36,6 +37,9 @@ pub enum StoreError {
         /// The reason with what to do about it.
         why: String,
     },
+    /// There is no such upload (any more): aborted, or completed.
+    #[error("there is no upload of {0} under this id any more")]
+    NoUpload(String),
     /// There is no such object.
     #[error("there is no object {0}")]
     NotFound(String),
@@ -79,35 +83,6 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Sorts an answer of the SDK. `what` is an infinitive: `accept a part`.
-    pub(super) fn from_sdk<E>(what: &'static str, key: &str) -> impl FnOnce(SdkError<E>) -> Self
-    where
-        E: ProvideErrorMetadata + std::error::Error + Debug + 'static,
-    {
-        let key = key.to_owned();
-        move |error| {
-            if let Some(fenced) = lease::cause(&error) {
-                return Self::Fenced { what, fenced: fenced.clone() };
-            }
-            let status = error.raw_response().map(|r| r.status().as_u16());
-            let code = error.as_service_error().and_then(|e| e.code()).unwrap_or_default().to_owned();
-            let why = match (code.as_str(), status) {
-                ("NoSuchKey" | "NotFound", _) => return Self::NotFound(key),
-                ("ExpiredToken", _) | (_, Some(401)) => {
-                    "the access token is expired or unknown; put a fresh one into the file of store.header_files".into()
-                }
-                ("RequestTimeTooSkewed", _) => "this host's clock differs from the store's; correct the clock".into(),
-                ("AccessDenied" | "SignatureDoesNotMatch" | "InvalidAccessKeyId", _) | (_, Some(403)) => {
-                    format!("{code} for {key}: the key or its rights are wrong; this needs put (nsc) or list and get (tsd)")
-                }
-                ("NoSuchBucket", _) => "there is no such bucket; correct store.bucket".into(),
-                (_, None) => format!("no answer for {key}: {}; is it up, and the network?", reasons(&error)),
-                _ => format!("{key}: {}", reasons(&error)),
-            };
-            Self::Outage { what, why }
-        }
-    }
-
     /// Whether this process must not write any more.
     pub fn is_fenced(&self) -> bool {
         matches!(self, Self::Fenced { .. }) || matches!(self, Self::Fs(e) if e.fenced().is_some())
@@ -120,7 +95,58 @@ impl StoreError {
             Self::Fs(e) => e.is_outage(),
             Self::Disk(e) => e.is_outage(),
             Self::Fenced { .. } => false,
-            Self::NotFound(_) | Self::TooLarge { .. } | Self::Digest { .. } | Self::Changed(_) => false,
+            Self::NoUpload(_)
+            | Self::NotFound(_)
+            | Self::TooLarge { .. }
+            | Self::Digest { .. }
+            | Self::Changed(_) => false,
         }
+    }
+}
+
+/// Sorts an answer of the SDK. `what` is an infinitive: `accept a part`.
+pub(super) fn sort<E>(what: &'static str, key: &str) -> impl FnOnce(SdkError<E>) -> Failed
+where
+    E: ProvideErrorMetadata + std::error::Error + Debug + 'static,
+{
+    let key = key.to_owned();
+    move |error| {
+        if let Some(fenced) = lease::cause(&error) {
+            return StoreError::Fenced { what, fenced: fenced.clone() }.into();
+        }
+        let status = error.raw_response().map(|r| r.status().as_u16());
+        let code = error.as_service_error().and_then(|e| e.code()).unwrap_or_default().to_owned();
+        let (class, why) = match (code.as_str(), status) {
+            ("NoSuchKey" | "NotFound", _) => return StoreError::NotFound(key).into(),
+            ("NoSuchUpload", _) => return StoreError::NoUpload(key).into(),
+            ("ExpiredToken", _) | (_, Some(401)) => (
+                Class::Final,
+                "the access token is expired or unknown; put a fresh one into the file of store.header_files"
+                    .into(),
+            ),
+            ("RequestTimeTooSkewed", _) => {
+                (Class::Final, "this host's clock differs from the store's; correct the clock".into())
+            }
+            ("AccessDenied" | "SignatureDoesNotMatch" | "InvalidAccessKeyId", _) | (_, Some(403)) => (
+                Class::Final,
+                format!(
+                    "{code} for {key}: the key or its rights are wrong; this needs put (nsc) or list and get (tsd)"
+                ),
+            ),
+            ("NoSuchBucket", _) => (Class::Final, "there is no such bucket; correct store.bucket".into()),
+            (_, None) => (
+                Class::Unclear,
+                format!("no answer for {key}: {}; is it up, and the network?", reasons(&error)),
+            ),
+            ("SlowDown", _) | (_, Some(429 | 503)) => {
+                (Class::Throttled, format!("{key}: {}", reasons(&error)))
+            }
+            (_, Some(504)) => (Class::Unclear, format!("{key}: {}", reasons(&error))),
+            (_, Some(500..)) | ("InternalError", _) => {
+                (Class::Transient, format!("{key}: {}", reasons(&error)))
+            }
+            _ => (Class::Final, format!("{key}: {}", reasons(&error))),
+        };
+        Failed { error: StoreError::Outage { what, why }, class, retry_after: None }
     }
 }

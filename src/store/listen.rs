@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
+
+use super::slots::Slot;
 
 /// Parts that wait for the listener, beside the one it has in hand.
 const WAITING: usize = 1;
@@ -17,11 +19,11 @@ const WAITING: usize = 1;
 pub struct Part {
     /// The bytes.
     pub bytes: Bytes,
-    _room: Option<Arc<OwnedSemaphorePermit>>,
+    _room: Option<Arc<Slot>>,
 }
 
 impl Part {
-    pub(super) fn new(bytes: Bytes, room: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(bytes: Bytes, room: Slot) -> Self {
         Self { bytes, _room: Some(Arc::new(room)) }
     }
 
@@ -82,6 +84,7 @@ impl Heard {
 
 #[cfg(test)]
 mod tests {
+    use super::super::slots::{Ask, Slots};
     use super::*;
 
     #[tokio::test]
@@ -103,17 +106,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_part_keeps_its_room_until_the_listener_lets_go_and_one_that_left_objects() {
-        let room = Arc::new(tokio::sync::Semaphore::new(1));
+        let slots = Slots::new(1, 1);
+        let ask = Ask { urgency: 0, flow: 0, bytes: 1 };
+        let free = || tokio::time::timeout(std::time::Duration::from_millis(20), slots.take(ask));
         let (mut listener, mut heard) = listening();
-        let part = Part::new(Bytes::from_static(b"x"), room.clone().acquire_owned().await.unwrap());
+        let part = Part::new(Bytes::from_static(b"x"), slots.take(ask).await);
         assert!(listener.hear(part.clone()).await);
         drop(part);
-        assert_eq!(room.available_permits(), 0);
+        assert!(free().await.is_err());
         let (part, heard) =
             tokio::task::spawn_blocking(move || (heard.wait().unwrap().unwrap(), heard)).await.unwrap();
-        assert_eq!(room.available_permits(), 0);
+        assert!(free().await.is_err());
         drop(part);
-        assert_eq!(room.available_permits(), 1);
+        assert!(free().await.is_ok());
         drop(heard);
         assert!(!listener.hear(Part::free(Bytes::from_static(b"y"))).await);
     }

@@ -8,24 +8,20 @@
 //! - No request leaves without a permit of the lease, not even a repeat (`fence`).
 //! - Stalled-stream protection is off; instead every attempt has a deadline.
 //! - Files are read and written on the lanes of their disks ([`crate::disk`]), which the caller names.
+mod attempt;
+mod buffers;
+mod connect;
 mod down;
 mod error;
 mod fence;
 mod headers;
 mod listen;
+mod slots;
 mod up;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{
-    BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
-    StalledStreamProtectionConfig,
-};
-use tokio::sync::Semaphore;
 
 pub use down::Target;
 pub use error::StoreError;
@@ -34,8 +30,10 @@ pub use up::{Origin, Sent};
 
 use crate::conf::StoreConf;
 use crate::disk::Disk;
+use crate::hashing::Hashing;
 use crate::package::{PackageId, RelPath};
-use crate::secret::Secret;
+use buffers::Buffers;
+use slots::Slots;
 
 /// A connection to one bucket; clones share it.
 #[derive(Clone)]
@@ -48,50 +46,38 @@ pub struct Store {
     prefix: String,
     part_size: u64,
     max_parts: u64,
-    parts: Arc<Semaphore>,
-    /// For the next bytes of an answer.
+    slots: Slots,
+    buffers: Buffers,
+    #[allow(dead_code)]
+    hashing: Hashing,
+    /// Of one request.
+    attempts: u32,
+    /// For an answer, and for its next bytes.
     patience: Duration,
+    /// Bytes a second.
+    min_rate: u64,
 }
 
 impl Store {
     /// Prepares the client; nothing is sent yet. `secrets`: for the files of headers.
     pub fn new(conf: &StoreConf, secrets: Disk) -> Result<Self, StoreError> {
-        let secret =
-            Secret::from_file(&conf.secret_key_file).map_err(|e| StoreError::Config(e.to_string()))?;
-        let keys = Credentials::new(&conf.access_key, secret.expose(), None, None, "secret_key_file");
         let headers = headers::Headers::new(&conf.headers, &conf.header_files)?;
-        let whole = conf.whole_request();
-        let config = aws_sdk_s3::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .endpoint_url(&conf.endpoint)
-            .region(Region::new(conf.region.clone()))
-            .credentials_provider(keys)
-            .force_path_style(conf.path_style)
-            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .retry_config(RetryConfig::standard().with_max_attempts(conf.attempts))
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .connect_timeout(conf.connect_timeout)
-                    .read_timeout(conf.attempt_timeout)
-                    .operation_attempt_timeout(conf.attempt_timeout)
-                    .operation_timeout(whole)
-                    .build(),
-            )
-            .interceptor(headers.clone())
-            .interceptor(fence::Fence)
-            .build();
+        let client = connect::client(conf, headers.clone())?;
+        let no_threads = |e| StoreError::Config(format!("could not start the threads for digests: {e}"));
         Ok(Self {
-            client: Client::from_conf(config),
+            client,
             headers,
             secrets,
             bucket: conf.bucket.clone(),
             prefix: conf.prefix.clone(),
             part_size: conf.part_size,
             max_parts: conf.max_parts as u64,
-            parts: Arc::new(Semaphore::new(conf.parts_in_flight)),
+            slots: Slots::new(conf.parts_in_flight, conf.memory),
+            buffers: Buffers::default(),
+            hashing: Hashing::start(conf.hash_threads).map_err(no_threads)?,
+            attempts: conf.attempts,
             patience: conf.attempt_timeout,
+            min_rate: conf.min_rate,
         })
     }
 

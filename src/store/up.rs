@@ -17,6 +17,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
+use super::attempt::Asked;
+use super::buffers::Buffers;
+use super::error::sort;
+use super::slots::{Ask, Slot};
 use super::{Listener, Part, Store, StoreError};
 use crate::disk::{Disk, DiskError, Hold, OnDisk, Parked};
 use crate::fs::{Fingerprint, FsError};
@@ -51,7 +55,9 @@ impl Store {
             return Err(StoreError::Changed(path.to_owned()));
         }
         let file = Arc::new(file);
-        let source = Source { key, hold, disk, path, file: file.clone(), size: now.size, with_md5, meter };
+        let buffers = &self.buffers;
+        let source =
+            Source { key, buffers, hold, disk, path, file: file.clone(), size: now.size, with_md5, meter };
         let sent = if source.size <= self.part_size {
             self.send_whole(&source, listener).await
         } else {
@@ -68,7 +74,7 @@ impl Store {
     }
 
     async fn send_whole(&self, source: &Source<'_>, listener: Option<Listener>) -> Result<Sent, StoreError> {
-        let room = self.room().await;
+        let room = self.room(source.size).await;
         let read = source.read(0, source.size, HashState::new(source.with_md5));
         let (bytes, state) = source.hold.on(source.disk, read).await??;
         let digests = state.finish();
@@ -85,28 +91,37 @@ impl Store {
     }
 
     async fn put_whole(&self, key: &str, bytes: Bytes, digest: &Sha256Hex) -> Result<(), StoreError> {
-        self.fresh_headers().await?;
         let checksum = base64_of(digest);
-        let put = self.client.put_object().bucket(&self.bucket).key(key).checksum_sha256(&checksum);
-        let put = put.body(ByteStream::from(bytes)).send().await;
-        let answer = put.map_err(StoreError::from_sdk("accept an object", key))?;
+        let asked = Asked { what: "accept an object", key, bytes: bytes.len() as u64 };
+        let put = || async {
+            let put = self.client.put_object().bucket(&self.bucket).key(key).checksum_sha256(&checksum);
+            put.body(ByteStream::from(bytes.clone())).send().await.map_err(sort(asked.what, key))
+        };
+        let answer = self.ask(asked, put).await?;
         agree(key, &checksum, answer.checksum_sha256())
     }
 
     async fn send_parts(&self, source: &Source<'_>, listener: Option<Listener>) -> Result<Sent, StoreError> {
         let key = source.key;
-        self.fresh_headers().await?;
-        let created = self.client.create_multipart_upload().bucket(&self.bucket).key(key);
-        let created = created.checksum_algorithm(ChecksumAlgorithm::Sha256).send().await;
-        let created = created.map_err(StoreError::from_sdk("begin an upload", key))?;
+        let asked = Asked { what: "begin an upload", key, bytes: 0 };
+        let create = || async {
+            let create = self.client.create_multipart_upload().bucket(&self.bucket).key(key);
+            create.checksum_algorithm(ChecksumAlgorithm::Sha256).send().await.map_err(sort(asked.what, key))
+        };
+        let created = self.ask(asked, create).await?;
         let none =
             || StoreError::Outage { what: "begin an upload", why: "its answer has no upload id".into() };
         let upload = created.upload_id().ok_or_else(none)?;
         let sent = self.fly(source, upload, listener).await;
         if !matches!(sent, Ok(Sent { stored: true, .. })) {
-            let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
-            if let Err(also) = abort.send().await.map_err(StoreError::from_sdk("abort an upload", key)) {
-                tracing::warn!(key, upload, error = %also, "an unfinished upload stays behind in the store");
+            let asked = Asked { what: "abort an upload", key, bytes: 0 };
+            let abort = || async {
+                let abort =
+                    self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
+                abort.send().await.map_err(sort(asked.what, key))
+            };
+            if let Err(also) = self.ask(asked, abort).await {
+                tracing::warn!(key, upload, error = %also.error, "an unfinished upload stays behind in the store");
             }
         }
         sent
@@ -126,8 +141,8 @@ impl Store {
         let mut flying: JoinSet<Result<CompletedPart, StoreError>> = JoinSet::new();
         let (mut landed, mut stored) = (Vec::new(), true);
         for (number, offset) in (1..).zip((0..size).step_by(usize::try_from(length).unwrap_or(usize::MAX))) {
-            let room = self.room().await;
             let len = length.min(size - offset);
+            let room = self.room(len).await;
             let read = source.read(offset, len, state);
             if !stored {
                 (_, state) = source.hold.on(source.disk, read).await??;
@@ -172,11 +187,13 @@ impl Store {
         }
         landed.sort_by_key(|p| p.part_number());
         let whole = CompletedMultipartUpload::builder().set_parts(Some(landed)).build();
-        self.fresh_headers().await?;
-        let complete =
-            self.client.complete_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
-        let complete = complete.multipart_upload(whole).send().await;
-        drop(complete.map_err(StoreError::from_sdk("complete an upload", key))?);
+        let asked = Asked { what: "complete an upload", key, bytes: 0 };
+        let complete = || async {
+            let complete =
+                self.client.complete_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
+            complete.multipart_upload(whole.clone()).send().await.map_err(sort(asked.what, key))
+        };
+        drop(self.ask(asked, complete).await?);
         Ok(Sent { digests: state.finish(), stored })
     }
 
@@ -188,20 +205,22 @@ impl Store {
         bytes: Bytes,
         digest: &Sha256Hex,
     ) -> Result<CompletedPart, StoreError> {
-        self.fresh_headers().await?;
         let checksum = base64_of(digest);
-        let put =
-            self.client.upload_part().bucket(&self.bucket).key(key).upload_id(upload).part_number(number);
-        let put = put.checksum_sha256(&checksum).body(ByteStream::from(bytes)).send().await;
-        let answer = put.map_err(StoreError::from_sdk("accept a part", key))?;
+        let asked = Asked { what: "accept a part", key, bytes: bytes.len() as u64 };
+        let put = || async {
+            let put =
+                self.client.upload_part().bucket(&self.bucket).key(key).upload_id(upload).part_number(number);
+            let put = put.checksum_sha256(&checksum).body(ByteStream::from(bytes.clone()));
+            put.send().await.map_err(sort(asked.what, key))
+        };
+        let answer = self.ask(asked, put).await?;
         agree(key, &checksum, answer.checksum_sha256())?;
         let part = CompletedPart::builder().part_number(number).set_e_tag(answer.e_tag().map(str::to_owned));
         Ok(part.checksum_sha256(checksum).build())
     }
 
-    async fn room(&self) -> tokio::sync::OwnedSemaphorePermit {
-        let room = self.parts.clone().acquire_owned().await;
-        room.expect("the semaphore is never closed")
+    async fn room(&self, bytes: u64) -> Slot {
+        self.slots.take(Ask { urgency: 0, flow: 0, bytes }).await
     }
 }
 
@@ -235,6 +254,7 @@ pub struct Sent {
 
 /// A file on its way.
 struct Source<'a> {
+    buffers: &'a Buffers,
     key: &'a str,
     hold: &'a Hold,
     disk: &'a Disk,
@@ -283,10 +303,10 @@ impl Source<'_> {
         mut state: HashState,
     ) -> impl FnOnce(&OnDisk) -> Result<(Bytes, HashState), FsError> + Send + use<> {
         let (file, path) = (self.file.clone(), self.path.to_owned());
+        let mut bytes = self.buffers.take(usize::try_from(length).unwrap_or(usize::MAX));
         move |on| {
-            let mut bytes = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
             stretch(on, file.get(on), &path, offset, &mut bytes, &mut state)?;
-            Ok((Bytes::from(bytes), state))
+            Ok((bytes.freeze(), state))
         }
     }
 }

@@ -120,3 +120,8 @@ async fn of_a_damaged_sample_it_is_routed_to_the_failure_stage_once() {
 async fn of_a_damaged_sample_a_manager_is_asked_once() {
     killed_at_every_call(What::Damaged, Policy::Review, |end| matches!(end, End::Person(_))).await;
 }
+
+#[tokio::test]
+async fn of_an_invalid_sample_it_is_put_out_of_the_queue_and_never_in_a_step() {
+    killed_at_every_call(What::Invalid, Policy::PutOut, |end| matches!(end, End::Failed(_))).await;
+}

@@ -52,17 +52,23 @@ fn faults() -> Vec<Fault> {
 }
 
 /// The kinds of exports, so that every request that the program can make occurs.
-const KINDS: [(What, Policy); 3] =
-    [(What::Single, Policy::Delete), (What::Damaged, Policy::Delete), (What::Damaged, Policy::Route)];
+const KINDS: [(What, Policy); 4] = [
+    (What::Single, Policy::Delete),
+    (What::Damaged, Policy::Delete),
+    (What::Damaged, Policy::Route),
+    (What::Invalid, Policy::PutOut),
+];
 
-/// The distinct requests of an export, without those of `others`.
+/// The distinct requests of an export, without those of `others`. What puts an invalid sample out of the queue is asked anew: the
+/// requests are those of other failures, what stands behind them is not.
 async fn shapes(kind: (What, Policy), others: &BTreeSet<Shape>) -> BTreeSet<Shape> {
     let mut rig = Rig::new(kind.1).await;
     rig.start(&[]);
     let artifacts = rig.order(kind.0);
     rig.until_over(&artifacts, "undisturbed").await;
     rig.world.stop().await;
-    rig.shapes().into_iter().filter(|shape| !others.contains(shape)).collect()
+    let anew = |shape: &Shape| kind.0 == What::Invalid && shape.changes();
+    rig.shapes().into_iter().filter(|shape| anew(shape) || !others.contains(shape)).collect()
 }
 
 type Ends = BTreeMap<&'static str, u32>;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tsd_import::conf::Role;
-use tsd_import::demo::lims::{Settings, StepState, StepView, When};
+use tsd_import::demo::lims::{Settings, StepState, StepView, Udf, When};
 use tsd_import::demo::site::{Order, PROJECT, Reads, SiteOptions};
 use tsd_import::journal::{Event, Phase};
 use tsd_import::package::{Priority, State};
@@ -74,6 +74,8 @@ pub enum What {
     Trio,
     /// A sample whose reads are not what the delivery says.
     Damaged,
+    /// A sample of which the LIMS says something that cannot be.
+    Invalid,
 }
 
 /// What the site does with what it cannot deliver.
@@ -83,6 +85,8 @@ pub enum Policy {
     FailedStep,
     Route,
     Review,
+    /// What is invalid leaves the queue after two looks.
+    PutOut,
 }
 
 const ONWARD: u32 = 1603;
@@ -104,6 +108,12 @@ impl Policy {
             Self::Delete => vec![how("delete")],
             Self::FailedStep => vec![how("failed-step"), ("TSD_IMPORT__LIMS__FAILED_STEP", "1602"), field],
             Self::Route => vec![how("failed-step"), ("TSD_IMPORT__LIMS__FAILED_STAGE", FAILED_STAGE), field],
+            Self::PutOut => vec![
+                ("TSD_IMPORT__ORDERS__ON_INVALID", "route"),
+                ("TSD_IMPORT__ORDERS__DOUBTS", "2"),
+                ("TSD_IMPORT__LIMS__FAILED_STAGE", FAILED_STAGE),
+                field,
+            ],
             Self::Review => vec![how("review"), ("TSD_IMPORT__LIMS__REVIEWER", "3"), field],
         }
     }
@@ -111,6 +121,7 @@ impl Policy {
 
 pub struct Rig {
     pub world: World,
+    policy: Policy,
     env: Vec<(String, String)>,
     trap: Arc<Mutex<Option<Trap>>>,
     made: u32,
@@ -142,7 +153,7 @@ impl Rig {
             }
         });
         let env = SOON.iter().chain(&env).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        Self { world, env, trap, made: 0 }
+        Self { world, policy, env, trap, made: 0 }
     }
 
     pub fn start(&mut self, more: &[(&str, &str)]) {
@@ -168,7 +179,15 @@ impl Rig {
                 family: relation.map(|r| (format!("F{number}"), r)),
                 reads: Reads::Made(3_000),
             };
-            queued.push(self.world.site.sequence(&order).unwrap().root_artifact);
+            let sample = self.world.site.sequence(&order).unwrap();
+            queued.push(sample.root_artifact);
+            if what == What::Invalid {
+                let soonish = |udfs: &mut Vec<Udf>| {
+                    udfs.retain(|udf| udf.name != "Priority Diag");
+                    udfs.push(Udf::string("Priority Diag", "soonish"));
+                };
+                self.world.site.lims.edit_udfs(&sample.limsid, soonish).unwrap();
+            }
             if what == What::Damaged {
                 self.world.site.sums().unwrap();
                 self.world.site.damage(&dna).unwrap();
@@ -250,7 +269,12 @@ impl Rig {
 
     fn is_over(&self, artifacts: &[String]) -> bool {
         let fold = self.world.fold(Role::Nsc);
-        let doubted = artifacts.iter().any(|a| fold.doubts().contains_key(a));
+        let refused = |a: &String| fold.doubts().get(a).is_none_or(|doubt| doubt.refused == Some(true));
+        let put_out = |a: &String| self.world.site.lims.artifact(a).unwrap().at_failed_step && refused(a);
+        let doubted = match self.policy {
+            Policy::PutOut => artifacts.iter().all(put_out),
+            _ => artifacts.iter().any(|a| fold.doubts().contains_key(a)),
+        };
         let end = |phase: Phase| phase.is_end() || phase == Phase::Review;
         let of =
             |row: &&tsd_import::journal::OrderRow| row.order.artifacts.iter().any(|a| artifacts.contains(a));
@@ -282,6 +306,10 @@ impl Rig {
                     End::Failed(why)
                 }
                 Some((Phase::Review, why)) => End::Person(why),
+                None if self.policy == Policy::PutOut && at_failed_step => {
+                    assert!(!queued.contains(artifact), "{artifact} is queued and where failed ones go");
+                    End::Failed(doubt.unwrap_or_default())
+                }
                 _ if doubt.is_some() => End::Person(doubt.unwrap_or_default()),
                 _ if queued.contains(artifact) && open == 0 => End::Queued,
                 _ if open == 0 => End::Gone,
@@ -292,10 +320,12 @@ impl Rig {
         ends
     }
 
-    /// One step was ever made with each, so nobody claimed twice.
+    /// One step was ever made with each, so nobody claimed twice; none with what was put out of the queue.
     pub fn claimed_once(&self, artifacts: &[String], why: &str) {
+        let steps = u32::from(self.policy != Policy::PutOut);
         for artifact in artifacts {
-            assert_eq!(self.world.site.lims.steps_made(artifact), 1, "{why}: steps made with {artifact}");
+            let made = self.world.site.lims.steps_made(artifact);
+            assert_eq!(u32::try_from(made).unwrap(), steps, "{why}: steps made with {artifact}");
         }
     }
 

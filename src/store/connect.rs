@@ -1,4 +1,4 @@
-//! The connection: settings of the SDK, without which third-party stores misbehave (see the notes at each).
+//! The SDK's client: its settings, without which third-party stores misbehave (see the notes at each).
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
@@ -8,6 +8,7 @@ use aws_sdk_s3::config::{
 };
 
 use super::StoreError;
+use super::carrier::Carrier;
 use super::fence::Fence;
 use super::headers::Headers;
 use crate::conf::StoreConf;
@@ -19,6 +20,7 @@ pub(super) fn client(conf: &StoreConf, headers: Headers) -> Result<Client, Store
     let keys = Credentials::new(&conf.access_key, secret.expose(), None, None, "secret_key_file");
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
+        .http_client(Carrier::new(conf)?)
         .endpoint_url(&conf.endpoint)
         .region(Region::new(conf.region.clone()))
         .credentials_provider(keys)
@@ -28,7 +30,8 @@ pub(super) fn client(conf: &StoreConf, headers: Headers) -> Result<Client, Store
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .retry_config(RetryConfig::disabled())
-        .timeout_config(TimeoutConfig::builder().connect_timeout(conf.connect_timeout).build())
+        // Deadlines are set where attempts are made and where bodies are read.
+        .timeout_config(TimeoutConfig::disabled())
         .interceptor(headers)
         .interceptor(Fence)
         .build();

@@ -1,27 +1,9 @@
 //! What can go wrong with the store, sorted by who must act.
-use std::fmt::Debug;
-
-use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-
-use super::attempt::{Class, Failed};
 use crate::disk::DiskError;
 use crate::fs::FsError;
-use crate::lease::{self, Fenced};
+use crate::lease::Fenced;
 
-/// The causes of an error, each once, without the inner workings of the libraries.
-fn reasons(error: &dyn std::error::Error) -> String {
-    let mut said: Vec<String> = vec![error.to_string()];
-    let mut cause = error.source();
-    while let Some(e) = cause {
-        let text = e.to_string();
-        // Some layers repeat what is below them.
-        if said.last().is_none_or(|last| !last.contains(&text)) {
-            said.push(text);
-        }
-        cause = e.source();
-    }
-    said.join(": ")
-}
+pub(super) use super::sort::sort;
 
 /// A request, or the file behind it, failed.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +22,17 @@ pub enum StoreError {
     /// There is no such upload (any more): aborted, or completed.
     #[error("there is no upload of {0} under this id any more")]
     NoUpload(String),
+    /// The store does not put together what it acknowledged part by part; the upload must begin anew.
+    #[error("the store refuses to put the parts of {key} together: {why}; it must be sent anew")]
+    Parts {
+        /// The object.
+        key: String,
+        /// Its words.
+        why: String,
+    },
+    /// It was to be put only if it was not there.
+    #[error("there is an object {0} already")]
+    Exists(String),
     /// There is no such object.
     #[error("there is no object {0}")]
     NotFound(String),
@@ -96,57 +89,12 @@ impl StoreError {
             Self::Disk(e) => e.is_outage(),
             Self::Fenced { .. } => false,
             Self::NoUpload(_)
+            | Self::Parts { .. }
+            | Self::Exists(_)
             | Self::NotFound(_)
             | Self::TooLarge { .. }
             | Self::Digest { .. }
             | Self::Changed(_) => false,
         }
-    }
-}
-
-/// Sorts an answer of the SDK. `what` is an infinitive: `accept a part`.
-pub(super) fn sort<E>(what: &'static str, key: &str) -> impl FnOnce(SdkError<E>) -> Failed
-where
-    E: ProvideErrorMetadata + std::error::Error + Debug + 'static,
-{
-    let key = key.to_owned();
-    move |error| {
-        if let Some(fenced) = lease::cause(&error) {
-            return StoreError::Fenced { what, fenced: fenced.clone() }.into();
-        }
-        let status = error.raw_response().map(|r| r.status().as_u16());
-        let code = error.as_service_error().and_then(|e| e.code()).unwrap_or_default().to_owned();
-        let (class, why) = match (code.as_str(), status) {
-            ("NoSuchKey" | "NotFound", _) => return StoreError::NotFound(key).into(),
-            ("NoSuchUpload", _) => return StoreError::NoUpload(key).into(),
-            ("ExpiredToken", _) | (_, Some(401)) => (
-                Class::Final,
-                "the access token is expired or unknown; put a fresh one into the file of store.header_files"
-                    .into(),
-            ),
-            ("RequestTimeTooSkewed", _) => {
-                (Class::Final, "this host's clock differs from the store's; correct the clock".into())
-            }
-            ("AccessDenied" | "SignatureDoesNotMatch" | "InvalidAccessKeyId", _) | (_, Some(403)) => (
-                Class::Final,
-                format!(
-                    "{code} for {key}: the key or its rights are wrong; this needs put (nsc) or list and get (tsd)"
-                ),
-            ),
-            ("NoSuchBucket", _) => (Class::Final, "there is no such bucket; correct store.bucket".into()),
-            (_, None) => (
-                Class::Unclear,
-                format!("no answer for {key}: {}; is it up, and the network?", reasons(&error)),
-            ),
-            ("SlowDown", _) | (_, Some(429 | 503)) => {
-                (Class::Throttled, format!("{key}: {}", reasons(&error)))
-            }
-            (_, Some(504)) => (Class::Unclear, format!("{key}: {}", reasons(&error))),
-            (_, Some(500..)) | ("InternalError", _) => {
-                (Class::Transient, format!("{key}: {}", reasons(&error)))
-            }
-            _ => (Class::Final, format!("{key}: {}", reasons(&error))),
-        };
-        Failed { error: StoreError::Outage { what, why }, class, retry_after: None }
     }
 }

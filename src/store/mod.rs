@@ -10,14 +10,19 @@
 //! - Files are read and written on the lanes of their disks ([`crate::disk`]), which the caller names.
 mod attempt;
 mod buffers;
+mod carrier;
 mod connect;
 mod down;
 mod error;
 mod fence;
 mod headers;
 mod listen;
+mod retry;
 mod slots;
+mod sort;
 mod up;
+#[cfg(test)]
+mod wire_tests;
 
 use std::time::Duration;
 
@@ -32,6 +37,7 @@ use crate::conf::StoreConf;
 use crate::disk::Disk;
 use crate::hashing::Hashing;
 use crate::package::{PackageId, RelPath};
+use crate::supervisor::Dice;
 use buffers::Buffers;
 use slots::Slots;
 
@@ -52,6 +58,10 @@ pub struct Store {
     hashing: Hashing,
     /// Of one request.
     attempts: u32,
+    /// For all attempts of a request without bytes, and the pauses between them.
+    whole_request: Duration,
+    /// Spreads attempts.
+    dice: Dice,
     /// For an answer, and for its next bytes.
     patience: Duration,
     /// Bytes a second.
@@ -76,6 +86,8 @@ impl Store {
             buffers: Buffers::default(),
             hashing: Hashing::start(conf.hash_threads).map_err(no_threads)?,
             attempts: conf.attempts,
+            whole_request: conf.whole_request(),
+            dice: Dice::shaken(),
             patience: conf.attempt_timeout,
             min_rate: conf.min_rate,
         })

@@ -40,6 +40,14 @@ pub enum StoreError {
     /// There is no such upload (any more): aborted, or completed.
     #[error("there is no upload of {0} under this id any more")]
     NoUpload(String),
+    /// What was uploaded is not there as it was acknowledged, or cannot be proven to be: the file is sent again.
+    #[error("{key} must be sent again: {why}")]
+    Lost {
+        /// The object.
+        key: String,
+        /// What was found.
+        why: String,
+    },
     /// There is no such object.
     #[error("there is no object {0}")]
     NotFound(String),
@@ -96,6 +104,7 @@ impl StoreError {
             Self::Disk(e) => e.is_outage(),
             Self::Fenced { .. } => false,
             Self::NoUpload(_)
+            | Self::Lost { .. }
             | Self::NotFound(_)
             | Self::TooLarge { .. }
             | Self::Digest { .. }

@@ -109,7 +109,10 @@ async fn nothing_is_changed_without_a_lease() {
     let meter = Board::default().begin("uploader", "t".into());
     let hold = disks.hold("t").await.unwrap();
     let (secret, large) = (at("secret"), at("large"));
-    let from = |path| Origin { hold: &hold, disk: &disk, path, expected: fs::Fingerprint::of(path).unwrap() };
+    let from = |path| {
+        let expected = fs::Fingerprint::of(path).unwrap();
+        Origin { hold: &hold, disk: &disk, path, expected, urgency: 0, flow: 0, kept: None }
+    };
     let sent = [
         store.put("p/COMMIT", bytes::Bytes::from_static(b"{}")).await.map(drop),
         store.send_file("p/secret", from(&secret), true, None, &meter).await.map(drop),

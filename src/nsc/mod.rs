@@ -16,6 +16,7 @@ mod send;
 mod settle;
 pub mod source;
 mod survey;
+mod sweep;
 mod tree;
 pub mod uploader;
 

@@ -1,8 +1,11 @@
 //! One package on its way into the bucket: files side by side, then the manifest, the signature, and `COMMIT` last.
 //!
 //! Each file is read once; its SHA-256 goes into the manifest, its md5 and size are compared with the `.sample` and, for
-//! FASTQ, what stands in it is checked ([`super::fastq`]) in the same pass. When all are through R1 is compared with R2. The bytes of `COMMIT` are journalled before they are put, so a repeat after a crash puts the same bytes.
+//! FASTQ, what stands in it is checked ([`super::fastq`]) in the same pass. When all are through R1 is compared with R2. The bytes of
+//! `COMMIT` are journalled before they are put, so a repeat after a crash puts the same bytes. Few large files go side by side, and
+//! many small ones beside them: the median file of a project has 9 KiB, and its cost is a request.
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +13,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::fastq::{self, Found, Verdict};
-use super::ledger::{Known, Ledger, Want};
+use super::ledger::{Known, Ledger, Page, Want};
 use super::survey::{Payload, Survey, keep_manifest, survey, unchanged};
 use super::tree::Tree;
 use crate::blame::{Blame, Failure};
@@ -18,14 +21,14 @@ use crate::chain;
 use crate::clock;
 use crate::conf::ReadsCheck;
 use crate::disk::{Disk, Disks, Hold};
-use crate::journal::{Facts, Journal};
+use crate::journal::{Facts, Journal, Row};
 use crate::notices::Notices;
 use crate::package::{
     COMMIT, COMMIT_SIG, Commit, Digests, MANIFEST, Manifest, PackageId, Priority, Reason, RelPath, Sender,
     Sha256Hex, State,
 };
 use crate::signature::Signer;
-use crate::store::{Origin, Sent, Store};
+use crate::store::{Kept, Origin, Sent, Store, StoreError};
 use crate::supervisor::meter::Meter;
 
 /// All that sending needs; clones share.
@@ -45,7 +48,7 @@ pub struct Sending {
     pub state_disk: Disk,
     /// Upload progress lies here.
     pub state_dir: PathBuf,
-    /// Files of one package at the same time.
+    /// Large files of one package at the same time.
     pub files_at_once: usize,
     /// Who we are.
     pub sender: Sender,
@@ -57,6 +60,22 @@ pub struct Sending {
     pub reads: ReadsCheck,
 }
 
+/// Small files of one package at the same time, at most; how many are on the wire the store's slots decide.
+const SMALL_AT_ONCE: usize = 256;
+
+/// A package on its way.
+struct Way<'a> {
+    id: &'a PackageId,
+    hold: &'a Hold,
+    priority: Priority,
+    /// What shares the turns of the wire.
+    flow: u64,
+    /// It was never sent before, as far as the journal knows.
+    first: bool,
+    ledger: Arc<Ledger>,
+    meter: &'a Meter,
+}
+
 /// What must be known of a file before it counts as sent.
 fn wanted(file: &Payload, reads: ReadsCheck) -> Want {
     let named = file.expected.is_some();
@@ -64,6 +83,13 @@ fn wanted(file: &Payload, reads: ReadsCheck) -> Want {
         md5: named,
         found: named && reads == ReadsCheck::Full && file.path.as_str().ends_with(".fastq.gz"),
     }
+}
+
+/// The same number for all files of a package.
+fn flow(id: &PackageId) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Whether a file that a `.sample` names has the md5 of the delivery.
@@ -120,13 +146,17 @@ impl Sending {
         let surveyed: Vec<_> = payload.iter().map(|p| (p.on_disk.clone(), p.source)).collect();
         let bytes: u64 = payload.iter().map(|p| p.source.size).sum();
         meter.expect(bytes);
-        let (state_dir, of) = (self.state_dir.clone(), id.clone());
-        let ledger = hold.on(&self.state_disk, move |on| Ledger::open(on, &state_dir, &of)).await??;
-        let ledger = Arc::new(ledger);
-        let files = payload.len() as u64;
-        let sending = stream::iter(payload)
-            .map(|p| self.file(id, hold, p, &ledger, meter))
-            .buffer_unordered(self.files_at_once);
+        let ledger = self.ledger(id, hold).await?;
+        let (files, first, flow) = (payload.len() as u64, self.is_first(id), flow(id));
+        let way = &Way { id, hold, priority, flow, first, ledger, meter };
+        let (small, large): (Vec<_>, Vec<_>) =
+            payload.into_iter().partition(|p| self.store.is_small(p.source.size));
+        let side_by_side =
+            |files: Vec<Payload>, n| stream::iter(files).map(move |p| self.file(way, p)).buffer_unordered(n);
+        let sending = stream::select(
+            side_by_side(large, self.files_at_once).boxed_local(),
+            side_by_side(small, SMALL_AT_ONCE).boxed_local(),
+        );
         let sent: BTreeMap<RelPath, Known> = sending.try_collect().await?;
         if self.reads == ReadsCheck::Full {
             pairs.iter().try_for_each(|(r1, r2)| ends_of_one(&sent, r1, r2))?;
@@ -159,30 +189,59 @@ impl Sending {
         })
     }
 
-    async fn file(
-        &self,
-        id: &PackageId,
-        hold: &Hold,
-        file: Payload,
-        ledger: &Arc<Ledger>,
-        meter: &Meter,
-    ) -> Result<(RelPath, Known), Failure> {
+    /// Whether no earlier life of the package, before it was stopped and released, can have put anything.
+    fn is_first(&self, id: &PackageId) -> bool {
+        let view = self.journal.view();
+        let sendings = |row: &Row| row.way.iter().filter(|(state, _)| *state == State::Uploading).count();
+        view.package(id).is_some_and(|row| sendings(row) <= 1)
+    }
+
+    async fn file(&self, way: &Way<'_>, file: Payload) -> Result<(RelPath, Known), Failure> {
         let want = wanted(&file, self.reads);
-        if let Some(known) = ledger.sent(&file.path, file.source, want) {
+        if let Some(known) = way.ledger.sent(&file.path, file.source, want) {
             as_delivered(&file, &known.digests)?;
-            meter.add(file.source.size);
-            return Ok((file.path, known.clone()));
+            way.meter.add(file.source.size);
+            return Ok((file.path, known));
         }
+        let known = match self.once(way, &file, want).await? {
+            Some(known) => known,
+            // The store has forgotten the upload, which is nobody's fault: it expires. Once more from the beginning.
+            None => self.once(way, &file, want).await?.ok_or_else(|| {
+                Blame::again(format!("the store forgot two uploads of {} while they were sent", file.path))
+            })?,
+        };
+        let (ledger, path, source, line) =
+            (way.ledger.clone(), file.path.clone(), file.source, known.clone());
+        way.hold.on(&self.state_disk, move |on| ledger.note(on, &path, source, &line)).await??;
+        Ok((file.path, known))
+    }
+
+    /// Sends a file, or goes on sending it; none: its upload is gone, and nothing was wrong with the file.
+    async fn once(&self, way: &Way<'_>, file: &Payload, want: Want) -> Result<Option<Known>, Failure> {
         let (listener, check) = match want.found {
-            true => fastq::begin(meter).map(|(listener, check)| (Some(listener), Some(check))),
+            true => fastq::begin(way.meter).map(|(listener, check)| (Some(listener), Some(check))),
             false => Ok((None, None)),
         }
         .map_err(|e| Failure::Outage(format!("could not start a thread to check {}: {e}", file.path)))?;
-        let key = self.store.file_key(id, &file.path);
-        let expected = file.source;
-        let origin = Origin { hold, disk: &self.tree_disk, path: &file.on_disk, expected };
-        let Sent { digests, stored } = self.store.send_file(&key, origin, want.md5, listener, meter).await?;
-        as_delivered(&file, &digests)?;
+        let key = self.store.file_key(way.id, &file.path);
+        let (before, may_exist) = way.ledger.uploads(&file.path);
+        let book = Arc::new(Page { ledger: way.ledger.clone(), file: file.path.clone() });
+        let kept = Kept { disk: self.state_disk.clone(), book, before, alone: way.first && !may_exist };
+        let origin = Origin {
+            hold: way.hold,
+            disk: &self.tree_disk,
+            path: &file.on_disk,
+            expected: file.source,
+            urgency: way.priority as u8,
+            flow: way.flow,
+            kept: Some(&kept),
+        };
+        let Sent { digests, stored } =
+            match self.store.send_file(&key, origin, want.md5, listener, way.meter).await {
+                Err(StoreError::NoUpload(_)) => return Ok(None),
+                sent => sent?,
+            };
+        as_delivered(file, &digests)?;
         let found = match check {
             Some(check) => Some(good(&file.path, check.verdict().await)?),
             None => None,
@@ -190,10 +249,7 @@ impl Sending {
         if !stored {
             return Err(Blame::again(format!("{} was not sent to its end", file.path)));
         }
-        let known = Known { digests, found };
-        let (ledger, path, source, line) = (ledger.clone(), file.path.clone(), file.source, known.clone());
-        hold.on(&self.state_disk, move |on| ledger.note(on, &path, source, &line)).await??;
-        Ok((file.path, known))
+        Ok(Some(Known { digests, found }))
     }
 
     /// The commit of this package: as decided before a crash, or the next one of this sender.

@@ -2,9 +2,12 @@
 //!
 //! Wakes when the packager made something, and by timer. Looks through the transfer tree for packages that others dropped,
 //! sends what is most urgent first, and puts a heartbeat every minute so that the receiver notices silence. Stops a package
-//! whose bytes are not what the delivery promised; an unreachable store or an expired token is an outage, not a failure.
-use std::collections::BTreeMap;
+//! whose bytes are not what the delivery promised; an unreachable store or an expired token is an outage, not a failure. What a
+//! package left behind that came to an end on its way, its open uploads, is swept up every minute ([`super::sweep`]).
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,13 +15,12 @@ use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use serde_json::json;
 
-use super::ledger::Ledger;
 pub use super::send::Sending;
 use super::tree::Tree;
 use crate::blame::{Blame, Failure, put_on_record, weight};
 use crate::clock;
 use crate::conf::WorkConf;
-use crate::disk::{Hold, OnDisk};
+use crate::disk::OnDisk;
 use crate::fs::{self, FsError};
 use crate::journal::Facts;
 use crate::package::{PackageId, Priority, Reason, Revision, State, Window};
@@ -30,6 +32,7 @@ use crate::supervisor::turn::Weight;
 /// The actor's name.
 pub const NAME: &str = "uploader";
 const HEARTBEAT: Duration = Duration::from_secs(60);
+const SWEEP: Duration = Duration::from_secs(60);
 
 /// One piece of work.
 #[derive(Clone, Debug)]
@@ -38,6 +41,10 @@ pub enum Unit {
     Scan,
     /// Say that we are alive.
     Heartbeat,
+    /// Look for side files of packages that are at their end.
+    Sweep,
+    /// Abort the uploads that this package left behind.
+    Abort(PackageId),
     /// Bring this package one step further.
     Send(PackageId),
 }
@@ -47,6 +54,8 @@ impl std::fmt::Display for Unit {
         match self {
             Self::Scan => f.write_str("scan of the transfer tree"),
             Self::Heartbeat => f.write_str("heartbeat"),
+            Self::Sweep => f.write_str("sweep of upload progress"),
+            Self::Abort(id) => write!(f, "unfinished uploads of {id}"),
             Self::Send(id) => id.fmt(f),
         }
     }
@@ -58,12 +67,16 @@ pub struct Uploader {
     work: WorkConf,
     scan: Timer,
     beat: Timer,
+    sweep: Timer,
+    /// What a sweep has found.
+    left: Rc<RefCell<BTreeSet<PackageId>>>,
 }
 
 impl Uploader {
     /// A fresh one, for every incarnation.
     pub fn new(sending: Sending, work: WorkConf, scan_every: Duration) -> Self {
-        Self { sending, work, scan: Timer::new(scan_every), beat: Timer::new(HEARTBEAT) }
+        let (scan, beat, sweep) = (Timer::new(scan_every), Timer::new(HEARTBEAT), Timer::new(SWEEP));
+        Self { sending, work, scan, beat, sweep, left: Rc::default() }
     }
 }
 
@@ -80,6 +93,11 @@ impl Work for Uploader {
         if self.beat.is_due() {
             units.push(Unit::Heartbeat);
         }
+        if self.sweep.is_due() {
+            units.push(Unit::Sweep);
+        }
+        let left = self.left.borrow();
+        units.extend(left.iter().filter(|id| disks.is_free(&id.to_string())).cloned().map(Unit::Abort));
         let view = self.sending.journal.view();
         let inbox = view.inbox(&[State::Packed, State::Uploading, State::Committed], clock::now());
         let free = |id: &&PackageId| disks.is_free(&id.to_string()) && tree_disk.takes_work();
@@ -90,7 +108,7 @@ impl Work for Uploader {
     fn weight(&self, unit: &Unit) -> Weight {
         match unit {
             Unit::Send(id) => weight(&self.sending.journal.view(), id),
-            Unit::Scan | Unit::Heartbeat => Weight::SERVICE,
+            Unit::Scan | Unit::Heartbeat | Unit::Sweep | Unit::Abort(_) => Weight::SERVICE,
         }
     }
 
@@ -102,12 +120,29 @@ impl Work for Uploader {
                 self.scan.round(async move { sending.scan(window).await }).boxed_local()
             }
             Unit::Heartbeat => self.beat.round(async move { sending.heartbeat().await }).boxed_local(),
+            Unit::Sweep => {
+                let left = self.left.clone();
+                let sweep = async move { sending.sweep().await.map(|found| left.borrow_mut().extend(found)) };
+                self.sweep.round(sweep).boxed_local()
+            }
+            Unit::Abort(id) => {
+                let left = self.left.clone();
+                let abort = async move {
+                    let hold = sending.disks.hold(&id.to_string()).await?;
+                    let done = sending.forget(&id, &hold).await;
+                    if !matches!(done, Err(Failure::Outage(_))) {
+                        let _was_there = left.borrow_mut().remove(&id);
+                    }
+                    done
+                };
+                abort.boxed_local()
+            }
             Unit::Send(id) => async move { sending.further(&id, &meter).await }.boxed_local(),
         }
     }
 
     fn needs_outside(&self, unit: &Unit) -> bool {
-        !matches!(unit, Unit::Scan)
+        !matches!(unit, Unit::Scan | Unit::Sweep)
     }
 
     fn accident(&self, what: String) -> Blame {
@@ -119,7 +154,7 @@ impl Work for Uploader {
         async move {
             match unit {
                 Unit::Send(id) => put_on_record(&journal, &work, NAME, &id, blame).await,
-                Unit::Scan | Unit::Heartbeat => Ok(()), // logged by the station; the next one comes by timer
+                Unit::Scan | Unit::Heartbeat | Unit::Sweep | Unit::Abort(_) => Ok(()), // logged by the station; the next one comes by timer
             }
         }
         .boxed_local()
@@ -231,12 +266,5 @@ impl Sending {
             self.forget(id, &hold).await?;
         }
         Ok(())
-    }
-
-    /// Forgets the upload progress of a package that is through.
-    async fn forget(&self, id: &PackageId, hold: &Hold) -> Result<(), Failure> {
-        let (dir, id) = (self.state_dir.clone(), id.clone());
-        let forget = move |on: &OnDisk| Ledger::open(on, &dir, &id)?.close(on);
-        Ok(hold.on(&self.state_disk, forget).await??)
     }
 }

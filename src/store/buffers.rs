@@ -1,17 +1,27 @@
 //! Buffers for parts, used again and again: fresh ones of some MiB each would be mapped, filled with zeros page by page and
 //! unmapped for every part, and the allocator's arenas would keep what other threads gave back.
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-/// Smaller ones are left to the allocator.
+/// Smaller ones are left to the allocator. Larger ones come in multiples of this, so that few sizes rest side by side.
 const LEAST: usize = 1 << 20;
 
-/// Buffers that rest; clones share them. How many there are at a time is bounded by the slots that their users hold.
-#[derive(Clone, Default)]
+/// Buffers that rest; clones share them. How many are in use is bounded by the slots that their users hold; those that rest never
+/// bring the sum above the memory that the slots give out.
+#[derive(Clone)]
 pub struct Buffers {
-    resting: Arc<Mutex<Vec<Vec<u8>>>>,
+    rest: Arc<Mutex<Rest>>,
+    most: usize,
+}
+
+#[derive(Default)]
+struct Rest {
+    /// Oldest first.
+    resting: Vec<Vec<u8>>,
+    /// Bytes of those and of the ones in use.
+    all: usize,
 }
 
 /// A buffer in use. Goes back to rest with the last of the [`Bytes`] that it became.
@@ -22,19 +32,36 @@ pub struct Buffer {
 }
 
 impl Buffers {
+    /// None rest beyond this many bytes of all together.
+    pub fn new(most: u64) -> Self {
+        Self { rest: Arc::default(), most: usize::try_from(most).unwrap_or(usize::MAX) }
+    }
+
+    fn rest(&self) -> MutexGuard<'_, Rest> {
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// One of exactly this many bytes; what stands in it is of no account.
     pub fn take(&self, length: usize) -> Buffer {
-        let fits = |b: &Vec<u8>| b.len() >= length && b.len() / 2 <= length;
-        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = resting.iter().position(fits).filter(|_| length >= LEAST);
-        let bytes = match found {
-            Some(at) => resting.swap_remove(at),
-            None => {
-                resting.clear(); // of another size than is wanted now, or none
-                drop(resting);
-                vec![0; length]
+        let whole = length.next_multiple_of(LEAST);
+        if length < LEAST {
+            return Buffer { bytes: vec![0; length], length, home: self.clone() };
+        }
+        let mut rest = self.rest();
+        let found = rest.resting.iter().rposition(|b| b.len() == whole); // the last one used is the hottest
+        let bytes = found.map(|at| rest.resting.remove(at));
+        let mut cold = Vec::new();
+        if bytes.is_none() {
+            rest.all += whole;
+            while rest.all > self.most && !rest.resting.is_empty() {
+                let one = rest.resting.remove(0);
+                rest.all -= one.len();
+                cold.push(one);
             }
-        };
+        }
+        drop(rest); // before anything is mapped or unmapped
+        drop(cold);
+        let bytes = bytes.unwrap_or_else(|| vec![0; whole]);
         Buffer { bytes, length, home: self.clone() }
     }
 }
@@ -70,7 +97,15 @@ impl Drop for Buffer {
     fn drop(&mut self) {
         if self.bytes.len() >= LEAST {
             let bytes = std::mem::take(&mut self.bytes);
-            self.home.resting.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
+            let mut rest = self.home.rest();
+            // One that is larger than all there may be is the only one, and may rest.
+            if rest.all > self.home.most && rest.all != bytes.len() {
+                rest.all -= bytes.len();
+                drop(rest);
+                drop(bytes);
+            } else {
+                rest.resting.push(bytes);
+            }
         }
     }
 }
@@ -81,23 +116,34 @@ mod tests {
 
     #[test]
     fn a_buffer_comes_back_with_the_last_of_its_bytes_and_is_used_again() {
-        let buffers = Buffers::default();
+        let buffers = Buffers::new(64 << 20);
         let mut buffer = buffers.take(2 * LEAST);
         buffer[0] = 7;
         let place = buffer.as_ptr();
         let bytes = buffer.freeze();
         let part = bytes.slice(..1);
         drop(bytes);
-        assert!(buffers.resting.lock().unwrap().is_empty());
+        assert!(buffers.rest().resting.is_empty());
         assert_eq!(part[0], 7);
         drop(part);
+        drop(buffers.take(10)); // small ones are nobody's business
         let again = buffers.take(2 * LEAST - 5);
         assert_eq!((again.as_ptr(), again.len()), (place, 2 * LEAST - 5));
-        drop(again);
-        // One of another size is not kept beside those that are wanted now.
-        drop(buffers.take(8 * LEAST));
-        assert_eq!(buffers.resting.lock().unwrap().len(), 1);
-        drop(buffers.take(10));
-        assert_eq!(buffers.take(10).len(), 10);
+    }
+
+    #[test]
+    fn what_rests_never_brings_the_sum_above_the_most() {
+        let buffers = Buffers::new(8 << 20);
+        let held = |b: &Buffers| b.rest().all;
+        drop((buffers.take(4 * LEAST), buffers.take(3 * LEAST)));
+        assert_eq!((held(&buffers), buffers.rest().resting.len()), (7 * LEAST, 2));
+        let other = buffers.take(5 * LEAST);
+        assert_eq!((held(&buffers), buffers.rest().resting.len()), (8 * LEAST, 1), "the oldest made room");
+        // More than the most in use at a time is for the slots to prevent; it does not stay.
+        let many = [buffers.take(5 * LEAST), buffers.take(5 * LEAST)];
+        assert_eq!(held(&buffers), 15 * LEAST);
+        drop(many);
+        drop(other);
+        assert_eq!((held(&buffers), buffers.rest().resting.len()), (5 * LEAST, 1));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::attempt::Asked;
-use super::error::sort;
+use super::sort::sort;
 use super::{Store, StoreError};
 use crate::disk::{Disk, Hold, Need, OnDisk, Parked, Room};
 use crate::fs::{self, FsError, Mode};

@@ -3,8 +3,6 @@ use crate::disk::DiskError;
 use crate::fs::FsError;
 use crate::lease::Fenced;
 
-pub(super) use super::sort::sort;
-
 /// A request, or the file behind it, failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -22,17 +20,17 @@ pub enum StoreError {
     /// There is no such upload (any more): aborted, or completed.
     #[error("there is no upload of {0} under this id any more")]
     NoUpload(String),
-    /// The store does not put together what it acknowledged part by part; the upload must begin anew.
-    #[error("the store refuses to put the parts of {key} together: {why}; it must be sent anew")]
-    Parts {
-        /// The object.
-        key: String,
-        /// Its words.
-        why: String,
-    },
     /// It was to be put only if it was not there.
     #[error("there is an object {0} already")]
     Exists(String),
+    /// What was uploaded is not there as it was acknowledged, or cannot be proven to be: the file is sent again.
+    #[error("{key} must be sent again: {why}")]
+    Lost {
+        /// The object.
+        key: String,
+        /// What was found.
+        why: String,
+    },
     /// There is no such object.
     #[error("there is no object {0}")]
     NotFound(String),
@@ -89,8 +87,8 @@ impl StoreError {
             Self::Disk(e) => e.is_outage(),
             Self::Fenced { .. } => false,
             Self::NoUpload(_)
-            | Self::Parts { .. }
             | Self::Exists(_)
+            | Self::Lost { .. }
             | Self::NotFound(_)
             | Self::TooLarge { .. }
             | Self::Digest { .. }

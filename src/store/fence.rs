@@ -65,7 +65,8 @@ mod tests {
         let key = "tsd-import/samples/p/r1/f";
         let hold = disks.hold("t").await.unwrap();
         let expected = crate::fs::Fingerprint::of(&source).unwrap();
-        let from = Origin { hold: &hold, disk: &disk, path: &source, expected };
+        let (hold, disk, path) = (&hold, &disk, source.as_path());
+        let from = Origin { hold, disk, path, expected, urgency: 0, flow: 0, kept: None };
         assert!(store.send_file(key, from, false, None, &meter).await.unwrap().stored);
         assert!(std::fs::read(site.dir.join("store/p22-import").join(key)).unwrap() == bytes);
         let parts = site.store.requests().iter().filter(|r| r.operation() == "UploadPart").count();

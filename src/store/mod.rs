@@ -2,21 +2,27 @@
 //!
 //! - Two more headers may be wanted on every request; header files are read afresh for each request, so a token that is
 //!   renewed on disk is used at once. An expired one is an outage (wait for the next), never a failure of a package.
-//! - Bodies are in memory and signed: the server checks the SHA-256 of every part that it acknowledges. What it says about
+//! - Bodies are in memory and proven by a checksum that the server compares, signed or not (`checksum`). What it says about
 //!   digests in its answer must equal ours. An ETag is never taken for a content hash.
-//! - The sender needs put rights only: nothing here lists, heads or reads on its behalf.
+//! - The sender needs put rights only. The one thing that it tries to look at is an object whose completion got no clear answer, and
+//!   a refusal is allowed (`complete`).
+//! - What an upload has reached is told to whoever keeps it (`resume`): a crash costs the parts in flight.
 //! - No request leaves without a permit of the lease, not even a repeat (`fence`).
 //! - Stalled-stream protection is off; instead every attempt has a deadline.
 //! - Files are read and written on the lanes of their disks ([`crate::disk`]), which the caller names.
 mod attempt;
 mod buffers;
 mod carrier;
+mod checksum;
+mod complete;
 mod connect;
 mod down;
 mod error;
 mod fence;
 mod headers;
 mod listen;
+mod multipart;
+mod resume;
 mod retry;
 mod slots;
 mod sort;
@@ -28,12 +34,14 @@ use std::time::Duration;
 
 use aws_sdk_s3::Client;
 
+pub use complete::Aborted;
 pub use down::Target;
 pub use error::StoreError;
 pub use listen::{Cut, Heard, Listener, Part, listening};
+pub use resume::{Begun, Kept, Landed, Note, Notebook, Unfinished};
 pub use up::{Origin, Sent};
 
-use crate::conf::StoreConf;
+use crate::conf::{Checksum, StoreConf};
 use crate::disk::Disk;
 use crate::hashing::Hashing;
 use crate::package::{PackageId, RelPath};
@@ -50,11 +58,12 @@ pub struct Store {
     secrets: Disk,
     bucket: String,
     prefix: String,
+    checksum: Checksum,
+    conditional: bool,
     part_size: u64,
     max_parts: u64,
     slots: Slots,
     buffers: Buffers,
-    #[allow(dead_code)]
     hashing: Hashing,
     /// Of one request.
     attempts: u32,
@@ -80,10 +89,12 @@ impl Store {
             secrets,
             bucket: conf.bucket.clone(),
             prefix: conf.prefix.clone(),
+            checksum: conf.checksum,
+            conditional: conf.conditional,
             part_size: conf.part_size,
             max_parts: conf.max_parts as u64,
             slots: Slots::new(conf.parts_in_flight, conf.memory),
-            buffers: Buffers::default(),
+            buffers: Buffers::new(conf.memory),
             hashing: Hashing::start(conf.hash_threads).map_err(no_threads)?,
             attempts: conf.attempts,
             whole_request: conf.whole_request(),

@@ -112,7 +112,8 @@ pub(super) fn judge(what: &'static str, key: &str, said: &Said) -> Failed {
         ("NoSuchKey" | "NotFound", _) => return StoreError::NotFound(key.to_owned()).into(),
         ("NoSuchUpload", _) => return StoreError::NoUpload(key.to_owned()).into(),
         ("InvalidPart" | "InvalidPartOrder", _) => {
-            return StoreError::Parts { key: key.to_owned(), why: short }.into();
+            let why = format!("the store does not put its parts together: {short}");
+            return StoreError::Lost { key: key.to_owned(), why }.into();
         }
         ("PreconditionFailed", _) | (_, Some(412)) => return StoreError::Exists(key.to_owned()).into(),
         ("ExpiredToken" | "InvalidToken" | "TokenRefreshRequired", _) | (_, Some(401)) => (

@@ -1,5 +1,6 @@
 //! A file is sent as it was decided to be sent, heard by whoever wants to, and does not appear when that one objects.
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
@@ -39,7 +40,8 @@ impl Bench {
     async fn send(&self, listener: Option<Listener>, expected: Fingerprint) -> Result<Sent, StoreError> {
         let meter = Board::default().begin("uploader", "t".into());
         let hold = self.disks.hold("t").await.unwrap();
-        let from = Origin { hold: &hold, disk: &self.disk, path: &self.source, expected };
+        let (disk, path) = (&self.disk, self.source.as_path());
+        let from = Origin { hold: &hold, disk, path, expected, urgency: 0, flow: 0, kept: None };
         self.store.send_file(KEY, from, true, listener, &meter).await
     }
 

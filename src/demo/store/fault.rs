@@ -26,6 +26,10 @@ pub enum FaultKind {
     Delay(Duration),
     /// 404 with `NoSuchUpload`; nothing was done.
     NoSuchUpload,
+    /// One bit of the body is another when it arrives.
+    Flip,
+    /// The answer states other checksums than those of the bytes that arrived.
+    OtherSums,
 }
 
 /// Which requests are struck, how often, and how.

@@ -1,6 +1,6 @@
 //! The last requests as the store saw them: who asked for what, and what was answered.
 //!
-//! Query values are left out (a presigned URL carries its signature there), and so are headers: nothing secret is kept.
+//! Query values but part numbers are left out (a presigned URL carries its signature there), and so are headers: nothing secret is kept.
 //! The ring is bounded; the oldest go first.
 
 use std::collections::VecDeque;
@@ -28,6 +28,8 @@ pub struct RequestLog {
     pub path: String,
     /// The names in the query, in their order.
     pub query: Vec<String>,
+    /// Which part of an upload.
+    pub part: Option<u16>,
     /// What was answered; 0 if the connection was cut instead.
     pub status: u16,
 }
@@ -35,11 +37,15 @@ pub struct RequestLog {
 impl RequestLog {
     pub(super) fn of(who: Who, head: &Parts) -> Self {
         let names = head.uri.query().unwrap_or("").split('&').filter(|pair| !pair.is_empty());
+        let query = head.uri.query().unwrap_or("");
+        let pairs = |name| query.split('&').filter_map(|pair| pair.split_once('=')).find(|(n, _)| *n == name);
+        let pairs = |name| pairs(name).map(|(_, value)| value);
         Self {
             who,
             method: head.method.to_string(),
             path: head.uri.path().to_owned(),
             query: names.map(|pair| pair.split('=').next().unwrap_or(pair).to_owned()).collect(),
+            part: pairs("partNumber").and_then(|number| number.parse().ok()),
             status: 0,
         }
     }

@@ -38,6 +38,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
+use bytes::Bytes;
+use futures_util::StreamExt;
 use http::StatusCode;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -207,6 +209,22 @@ impl Store {
                 "InternalError",
                 "We encountered an internal error. Please try again.",
             ),
+            (None, Some(FaultKind::Flip)) => {
+                let flipped = body
+                    .lend()
+                    .enumerate()
+                    .map(|(n, piece)| piece.map(|bytes| if n == 0 { flip(&bytes) } else { bytes }));
+                self.served(head, s3s::Body::http_body_unsync(Body::from_stream(flipped))).await
+            }
+            (None, Some(FaultKind::OtherSums)) => {
+                let mut response = self.work(head, &body).await;
+                for (name, value) in response.headers_mut() {
+                    if name.as_str().starts_with("x-amz-checksum-") {
+                        *value = http::HeaderValue::from_static("AAAAAA==");
+                    }
+                }
+                response
+            }
             (None, Some(FaultKind::NoSuchUpload)) => s3_error(
                 StatusCode::NOT_FOUND,
                 "NoSuchUpload",
@@ -223,6 +241,10 @@ impl Store {
             true => s3s::Body::empty(),
             false => s3s::Body::http_body_unsync(Body::from_stream(body.lend())),
         };
+        self.served(head, lent).await
+    }
+
+    async fn served(&self, head: http::request::Parts, lent: s3s::Body) -> Response {
         let request = http::Request::from_parts(head, lent);
         match self.0.s3.call(request).await {
             Ok(response) => response.map(Body::new),
@@ -236,6 +258,10 @@ impl Store {
             }
         }
     }
+}
+
+fn flip(bytes: &[u8]) -> Bytes {
+    bytes.iter().enumerate().map(|(n, byte)| if n == 0 { byte ^ 1 } else { *byte }).collect()
 }
 
 async fn handle(

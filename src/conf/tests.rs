@@ -44,7 +44,7 @@ fn the_real_values_arrive() {
     assert_eq!((samples.ready, samples.dir_mode, samples.file_mode), (true, Some(0o2770), Some(0o660)));
     assert!(!tsd.landing[&"analyses-results/trios".parse().unwrap()].ready);
     let conf = load(&shipped("nsc.toml"), &[]).unwrap();
-    assert_eq!(conf.store.part_size, 200_000_000);
+    assert_eq!((conf.store.part_size, conf.store.memory), (32_000_000, 160_000_000));
     assert_eq!(conf.store.headers["x-project-select"], "p22");
     let Side::Nsc(nsc) = conf.side else { panic!("role nsc") };
     assert_eq!(nsc.lims.priorities["urgent"], Priority::Urgent);
@@ -89,7 +89,7 @@ fn the_environment_overrules_the_file() {
 #[test]
 fn all_complaints_come_at_once_and_each_names_its_key() {
     let text = shipped("nsc.toml")
-        .replace("part_size = \"200 MB\"", "part_size = \"lots\"")
+        .replace("part_size = \"32 MB\"", "part_size = \"lots\"")
         .replace("user = \"tsd-import\"", "")
         .replace("role = \"nsc\"", "role = \"nsc\"\nroel = 1")
         .replace("root = \"/boston/diag/transfer\"", "root = \"transfer\"");

@@ -98,8 +98,8 @@ async fn what_is_said_of_one_object_is_no_outage() {
     let table: [(&str, &str, Is); 6] = [
         ("404 Not Found", "NoSuchUpload", |e| matches!(e, StoreError::NoUpload(_))),
         ("404 Not Found", "NoSuchKey", |e| matches!(e, StoreError::NotFound(_))),
-        ("400 Bad Request", "InvalidPart", |e| matches!(e, StoreError::Parts { .. })),
-        ("400 Bad Request", "InvalidPartOrder", |e| matches!(e, StoreError::Parts { .. })),
+        ("400 Bad Request", "InvalidPart", |e| matches!(e, StoreError::Lost { .. })),
+        ("400 Bad Request", "InvalidPartOrder", |e| matches!(e, StoreError::Lost { .. })),
         ("412 Precondition Failed", "PreconditionFailed", |e| matches!(e, StoreError::Exists(_))),
         ("200 OK", "NoSuchUpload", |e| matches!(e, StoreError::NoUpload(_))),
     ];

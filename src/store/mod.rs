@@ -59,11 +59,10 @@ pub struct Store {
 }
 
 impl Store {
-    /// Prepares the client; nothing is sent yet. `secrets`: for the files of headers.
-    pub fn new(conf: &StoreConf, secrets: Disk) -> Result<Self, StoreError> {
+    /// Prepares the client; nothing is sent yet. `secrets`: for the files of headers. `hashing`: the process's own.
+    pub fn new(conf: &StoreConf, secrets: Disk, hashing: Hashing) -> Result<Self, StoreError> {
         let headers = headers::Headers::new(&conf.headers, &conf.header_files)?;
         let client = connect::client(conf, headers.clone())?;
-        let no_threads = |e| StoreError::Config(format!("could not start the threads for digests: {e}"));
         Ok(Self {
             client,
             headers,
@@ -74,7 +73,7 @@ impl Store {
             max_parts: conf.max_parts as u64,
             slots: Slots::new(conf.parts_in_flight, conf.memory),
             buffers: Buffers::default(),
-            hashing: Hashing::start(conf.hash_threads).map_err(no_threads)?,
+            hashing,
             attempts: conf.attempts,
             patience: conf.attempt_timeout,
             min_rate: conf.min_rate,

@@ -1,9 +1,17 @@
 //! The inner parts, side by side in one run: what a byte costs in digests, what an event costs in the journal, what a message
 //! costs between actors. Ratios count, not the machine's own numbers: `cargo bench`.
+use std::sync::Arc;
+use std::time::Duration;
+
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use md5_lanes::Lane;
 use tsd_import::clock;
+use tsd_import::disk::Disks;
+use tsd_import::hashing::Hashing;
 use tsd_import::journal::{Event, Facts, Fold, Holder, Journal, Owner, read};
-use tsd_import::package::{HashState, Manifest, PackageId, Sha256Hex, State};
+use tsd_import::package::{HashState, Manifest, Md5Hex, PackageId, Sha256Hex, State};
+use tsd_import::supervisor::meter::Board;
+use tsd_import::tsd::reading::{Back, read_back_alone};
 
 fn digests(c: &mut Criterion) {
     let block = vec![0xa5u8; 1 << 20];
@@ -18,6 +26,70 @@ fn digests(c: &mut Criterion) {
             });
         });
     }
+    group.finish();
+}
+
+/// md5 of several messages in lockstep, a MiB of each; beside it what one after the other costs. Throughput is of all together.
+fn lanes(c: &mut Criterion) {
+    let data: Vec<Vec<u8>> = (0..8u8)
+        .map(|n| (0..1 << 20).map(|i: u32| (i.wrapping_mul(0x9e37_79b1) >> 13) as u8 ^ n).collect())
+        .collect();
+    let mut group = c.benchmark_group("md5");
+    let _sized = group.throughput(Throughput::Bytes(1 << 20));
+    let _bench = group.bench_function("md-5 alone", |b| b.iter(|| Md5Hex::of(&data[0])));
+    for messages in [1, 2, 3, 4, 5, 6, 8] {
+        let _sized = group.throughput(Throughput::Bytes(messages << 20));
+        let _bench = group.bench_function(BenchmarkId::new("in lockstep", messages), |b| {
+            b.iter(|| {
+                let lane = |bytes: &'_ Vec<u8>| Lane { state: [1, 2, 3, 4], blocks: as_blocks(bytes) };
+                let mut lanes: Vec<Lane<'_>> = data.iter().take(messages as usize).map(lane).collect();
+                md5_lanes::advance(&mut lanes);
+                lanes[0].state
+            });
+        });
+    }
+    group.finish();
+}
+
+fn as_blocks(bytes: &[u8]) -> &[[u8; 64]] {
+    bytes.as_chunks().0
+}
+
+/// Reading files back, with md5: each hashed by the disk's thread that reads it, and by the threads for digests beside it.
+fn reading_back(c: &mut Criterion) {
+    const FILES: usize = 4;
+    const SIZE: usize = 256 << 20;
+    let dir = tempfile::tempdir().expect("a scratch directory");
+    let paths: Vec<_> = (0..FILES).map(|n| dir.path().join(n.to_string())).collect();
+    for (n, path) in paths.iter().enumerate() {
+        let bytes: Vec<u8> =
+            (0..SIZE as u32).map(|i| (i.wrapping_mul(0x9e37_79b1) >> 13) as u8 ^ n as u8).collect();
+        tsd_import::fs::write_durably(path, &bytes).expect("there is room");
+    }
+    let disks = Disks::new(4, Duration::from_secs(600), Arc::new(|_, _, _| {}));
+    let disk = disks.at("bench", dir.path()).expect("threads");
+    let hashing = Hashing::start(0).expect("threads");
+    let meter = Board::default().begin("bench", "files".into());
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let hold = runtime.block_on(disks.hold("bench")).expect("it is free");
+    let back = Back { hold: &hold, disk: &disk, hashing: &hashing, meter: &meter };
+    let mut group = c.benchmark_group("read back 4 x 256 MiB with md5");
+    let _sized = group.throughput(Throughput::Bytes((FILES * SIZE) as u64));
+    let _few = group.sample_size(10);
+    let _bench = group.bench_function("hashed by the disk's threads", |b| {
+        b.iter(|| {
+            let jobs = paths.iter().map(|path| {
+                let path = path.clone();
+                hold.on(&disk, move |on| read_back_alone(on, &path, true, |_| on.moved()))
+            });
+            runtime.block_on(futures_util::future::join_all(jobs))
+        });
+    });
+    let _bench = group.bench_function("hashed beside them", |b| {
+        b.iter(|| {
+            runtime.block_on(futures_util::future::join_all(paths.iter().map(|path| back.read(path, true))))
+        });
+    });
     group.finish();
 }
 
@@ -39,8 +111,7 @@ fn id(n: usize) -> PackageId {
 fn journal(c: &mut Criterion) {
     let dir = tempfile::tempdir().expect("a scratch directory");
     let me = Holder { host: "h".into(), pid: 1, boot: "b".into(), role: "nsc".into(), since: clock::now() };
-    let owner = Owner::acquire(dir.path(), &me, std::time::Duration::from_secs(30), false)
-        .expect("nobody else is here");
+    let owner = Owner::acquire(dir.path(), &me, Duration::from_secs(30), false).expect("nobody else is here");
     let journal = Journal::open(dir.path(), &owner).expect("an empty journal opens");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let mut group = c.benchmark_group("journal");
@@ -73,5 +144,5 @@ fn journal(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(inner, digests, manifest, journal);
+criterion_group!(inner, digests, lanes, reading_back, manifest, journal);
 criterion_main!(inner);

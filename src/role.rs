@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::aside::Aside;
 use crate::conf::{Conf, NscConf, OrderSource, Role, Side, TsdConf, WorkConf};
 use crate::disk::{self, Disk, Disks, OnDisk, Space};
+use crate::hashing::Hashing;
 use crate::journal::{self, Event, Journal};
 use crate::notices::Notices;
 use crate::nsc::directory::{Directory, Shelves};
@@ -114,9 +115,11 @@ pub fn assemble(conf: &Conf, journal: &Journal, only: &[String]) -> Result<Assem
     let state_disk = disks.at("state", &conf.state_dir)?;
     let secrets = conf.store.header_files.values().next().and_then(|file| file.parent());
     let secrets = disks.at("secrets", secrets.unwrap_or(&conf.state_dir))?;
-    let store = Store::new(&conf.store, secrets).map_err(|e| crate::chain(&e))?;
+    let no_threads = |e| format!("could not start the threads for digests: {e}");
+    let hashing = Hashing::start(conf.store.hash_threads).map_err(no_threads)?;
+    let store = Store::new(&conf.store, secrets, hashing.clone()).map_err(|e| crate::chain(&e))?;
     let (board, dice) = (Board::default(), Dice::shaken());
-    let kit = Kit { conf, journal, aside, disks, state_disk, store, board, dice, only };
+    let kit = Kit { conf, journal, aside, disks, state_disk, hashing, store, board, dice, only };
     match &conf.side {
         Side::Nsc(nsc) => kit.nsc(nsc),
         Side::Tsd(tsd) => kit.tsd(tsd),
@@ -129,6 +132,7 @@ struct Kit<'a> {
     aside: Aside,
     disks: Disks,
     state_disk: Disk,
+    hashing: Hashing,
     store: Store,
     board: Board,
     dice: Dice,
@@ -261,11 +265,11 @@ impl Kit<'_> {
         let files_at_once = self.conf.store.files_at_once;
         let (journal, store, disks) = (self.journal.clone(), self.store.clone(), self.disks.clone());
 
-        let (now, own, on) = (live.clone(), journal.clone(), disks.clone());
+        let (now, own, on, hashing) = (live.clone(), journal.clone(), disks.clone(), self.hashing.clone());
         let verifier = self.child(tsd::verifier::NAME, false, None, move || {
             let TsdLive { work, landing, .. } = now.borrow().clone();
-            let (journal, disks) = (own.clone(), on.clone());
-            Verifier::new(Verifying { journal, landing, disks, files_at_once }, work)
+            let (journal, disks, hashing) = (own.clone(), on.clone(), hashing.clone());
+            Verifier::new(Verifying { journal, landing, disks, hashing, files_at_once }, work)
         });
         let (now, own, from, on) = (live.clone(), journal.clone(), store.clone(), disks.clone());
         let full = waiting.clone();

@@ -9,6 +9,7 @@ use tsd_import::clarity::{Class, Client, LimsId, Settings};
 use tsd_import::conf::{Checksum, PaceConf, StoreConf};
 use tsd_import::disk::{Disk, Disks};
 use tsd_import::fs::{self, FsError, Mode};
+use tsd_import::hashing::Hashing;
 use tsd_import::lease::{self, Lease, Moment};
 use tsd_import::secret::Secret;
 use tsd_import::store::{Origin, Store, StoreError};
@@ -42,7 +43,7 @@ fn store(dir: &Path, endpoint: String, disk: &Disk) -> Store {
         headers: Default::default(),
         header_files: Default::default(),
     };
-    Store::new(&conf, disk.clone()).unwrap()
+    Store::new(&conf, disk.clone(), Hashing::start(1).unwrap()).unwrap()
 }
 
 #[tokio::test]

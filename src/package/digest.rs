@@ -166,6 +166,16 @@ impl HashState {
         self.size += bytes.len() as u64;
     }
 
+    /// Taken apart, so that each digest can be computed by itself; [`HashState::joined`] is the way back.
+    pub(crate) fn apart(self) -> (Sha256, Option<Md5>, u64) {
+        (self.sha256, self.md5, self.size)
+    }
+
+    /// Both digests of the same `size` bytes.
+    pub(crate) fn joined(sha256: Sha256, md5: Option<Md5>, size: u64) -> Self {
+        Self { sha256, md5, size }
+    }
+
     /// How many bytes were fed.
     pub fn size(&self) -> u64 {
         self.size

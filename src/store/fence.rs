@@ -41,6 +41,7 @@ mod tests {
     use crate::demo::site::{Site, SiteOptions};
     use crate::demo::store::{FaultKind, FaultRule};
     use crate::disk::Disks;
+    use crate::hashing::Hashing;
     use crate::store::Origin;
     use crate::supervisor::meter::Board;
 
@@ -53,7 +54,7 @@ mod tests {
         let conf = Conf::load_with(Some(&site.conf(Role::Nsc)), None, []).unwrap();
         let disks = Disks::new(1, Duration::from_secs(60), std::sync::Arc::new(|_, _, _| {}));
         let disk = disks.at("t", dir.path()).unwrap();
-        let store = Store::new(&conf.store, disk.clone()).unwrap();
+        let store = Store::new(&conf.store, disk.clone(), Hashing::start(1).unwrap()).unwrap();
         let bytes: Vec<u8> = (0..(12 << 20) + 5).map(|n: u32| (n % 253) as u8).collect();
         let source = dir.path().join("source");
         crate::fs::write_durably(&source, &bytes).unwrap();

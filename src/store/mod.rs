@@ -78,11 +78,10 @@ pub struct Store {
 }
 
 impl Store {
-    /// Prepares the client; nothing is sent yet. `secrets`: for the files of headers.
-    pub fn new(conf: &StoreConf, secrets: Disk) -> Result<Self, StoreError> {
+    /// Prepares the client; nothing is sent yet. `secrets`: for the files of headers. `hashing`: the process's own.
+    pub fn new(conf: &StoreConf, secrets: Disk, hashing: Hashing) -> Result<Self, StoreError> {
         let headers = headers::Headers::new(&conf.headers, &conf.header_files)?;
         let client = connect::client(conf, headers.clone())?;
-        let no_threads = |e| StoreError::Config(format!("could not start the threads for digests: {e}"));
         Ok(Self {
             client,
             headers,
@@ -95,7 +94,7 @@ impl Store {
             max_parts: conf.max_parts as u64,
             slots: Slots::new(conf.parts_in_flight, conf.memory),
             buffers: Buffers::new(conf.memory),
-            hashing: Hashing::start(conf.hash_threads).map_err(no_threads)?,
+            hashing,
             attempts: conf.attempts,
             whole_request: conf.whole_request(),
             dice: Dice::shaken(),

@@ -7,6 +7,7 @@ use super::*;
 use crate::conf::{Conf, Role};
 use crate::demo::site::{Site, SiteOptions};
 use crate::disk::Disks;
+use crate::hashing::Hashing;
 use crate::store::{Heard, listening};
 use crate::supervisor::meter::Board;
 
@@ -30,7 +31,7 @@ impl Bench {
         let conf = Conf::load_with(Some(&site.conf(Role::Nsc)), None, []).unwrap();
         let disks = Disks::new(1, Duration::from_secs(60), Arc::new(|_, _, _| {}));
         let disk = disks.at("t", dir.path()).unwrap();
-        let store = Store::new(&conf.store, disk.clone()).unwrap();
+        let store = Store::new(&conf.store, disk.clone(), Hashing::start(1).unwrap()).unwrap();
         let bytes: Vec<u8> = (0..size).map(|n| (n % 253) as u8).collect();
         let source = dir.path().join("source");
         crate::fs::write_durably(&source, &bytes).unwrap();

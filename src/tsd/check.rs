@@ -3,22 +3,18 @@
 //! [`Verified`] can only be had from [`conclude`], and only it can be put in place: an unverified package cannot become
 //! `READY` by any path through this program.
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{ErrorKind, Read as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::Advice;
-
 use super::landing::set_mode;
+use super::reading::read_back_alone;
 use crate::conf::LandingConf;
 use crate::disk::OnDisk;
 use crate::fs::{self, FsError, Mode};
 use crate::package::{
-    Digests, HashState, MANIFEST, MAX_DOCUMENT_BYTES, MAX_MANIFEST_BYTES, Manifest, PackageId, READY, Reason,
-    RelPath, Sha256Hex, check_structure, expected_reads, is_document,
+    Digests, MANIFEST, MAX_DOCUMENT_BYTES, MAX_MANIFEST_BYTES, Manifest, PackageId, READY, Reason, RelPath,
+    Sha256Hex, check_structure, expected_reads, is_document,
 };
-
-const BLOCK: usize = 1 << 20;
 
 /// What is wrong with a package.
 #[derive(Debug, thiserror::Error)]
@@ -40,71 +36,9 @@ fn wrong(reason: Reason, detail: impl std::fmt::Display) -> Fault {
     Fault::Wrong { reason, detail: detail.to_string() }
 }
 
-/// A file that is read back from the disk itself: its pages are dropped from the cache first, so that what is hashed is what
-/// the disk holds. That works only for pages that were fsynced, which is why copying ends with it.
-pub struct Reading {
-    file: File,
-    path: PathBuf,
-    state: HashState,
-    block: Vec<u8>,
-}
-
-impl Reading {
-    /// Opens it.
-    pub fn open(_: &OnDisk, path: &Path, with_md5: bool) -> Result<Self, FsError> {
-        let file = File::open(path).map_err(FsError::at("open", path))?;
-        rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)
-            .map_err(|e| FsError::at("drop the cached pages of", path)(e.into()))?;
-        let (state, block) = (HashState::new(with_md5), vec![0; BLOCK]);
-        Ok(Self { file, path: path.to_owned(), state, block })
-    }
-
-    /// Reads on, for about `limit` bytes, so that other files get their turn on the disk. The digests, when it is through.
-    pub fn further(
-        &mut self,
-        on: &OnDisk,
-        limit: u64,
-        mut seen: impl FnMut(u64),
-    ) -> Result<Option<Digests>, FsError> {
-        let mut read = 0;
-        while read < limit {
-            match self.file.read(&mut self.block) {
-                Ok(0) => {
-                    let state = std::mem::replace(&mut self.state, HashState::new(false));
-                    return Ok(Some(state.finish()));
-                }
-                Ok(n) => {
-                    on.moved();
-                    self.state.update(self.block.get(..n).unwrap_or_default());
-                    read += n as u64;
-                    seen(n as u64);
-                }
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return Err(FsError::at("read back", &self.path)(e)),
-            }
-        }
-        Ok(None)
-    }
-}
-
-/// Reads a whole file back.
-pub fn read_back(
-    on: &OnDisk,
-    path: &Path,
-    with_md5: bool,
-    mut seen: impl FnMut(u64),
-) -> Result<Digests, FsError> {
-    let mut reading = Reading::open(on, path, with_md5)?;
-    loop {
-        if let Some(digests) = reading.further(on, u64::MAX, &mut seen)? {
-            return Ok(digests);
-        }
-    }
-}
-
 /// Reads `SHA256SUMS` back from the disk and makes sure that it is the one that was committed.
 pub fn manifest_is(on: &OnDisk, dir: &Path, committed: Option<&Sha256Hex>) -> Result<(), Fault> {
-    let found = read_back(on, &dir.join(MANIFEST), false, |_| {})?.sha256;
+    let found = read_back_alone(on, &dir.join(MANIFEST), false, |_| {})?.sha256;
     if committed == Some(&found) {
         return Ok(());
     }
@@ -228,7 +162,8 @@ pub fn verify(
     let survey = survey(on, dir, id)?;
     let mut found = BTreeMap::new();
     for (path, _) in survey.manifest.iter() {
-        let digests = read_back(on, &dir.join(path.as_str()), survey.promised.contains_key(path), &mut seen)?;
+        let digests =
+            read_back_alone(on, &dir.join(path.as_str()), survey.promised.contains_key(path), &mut seen)?;
         drop(found.insert(path.clone(), digests));
     }
     conclude(dir, &survey, &found)

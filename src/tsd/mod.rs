@@ -3,6 +3,7 @@
 pub mod check;
 pub mod copier;
 pub mod landing;
+pub mod reading;
 pub mod verifier;
 pub mod watcher;
 

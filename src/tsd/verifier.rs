@@ -12,23 +12,23 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use serde_json::json;
 
-use super::check::{self, Fault, Reading, Verified};
+use super::check::{self, Fault, Verified};
 use super::landing::Landing;
+use super::reading::Back;
 use crate::blame::{Blame, Failure, put_on_record, weight};
 use crate::clock;
 use crate::conf::WorkConf;
-use crate::disk::{Disk, Disks, Hold, OnDisk, Parked};
+use crate::disk::{Disk, Disks, Hold, OnDisk};
 use crate::fs::{self, FsError};
+use crate::hashing::Hashing;
 use crate::journal::{Event, Facts, Journal, Row};
-use crate::package::{Digests, PackageId, Reason, RelPath, Sha256Hex, State};
+use crate::package::{PackageId, Reason, RelPath, Sha256Hex, State};
 use crate::supervisor::meter::Meter;
 use crate::supervisor::station::Work;
 use crate::supervisor::turn::Weight;
 
 /// The actor's name.
 pub const NAME: &str = "verifier";
-/// So much of a file is read in one go; then others get their turn on the disk.
-const SLICE: u64 = 64 << 20;
 
 /// So many stopped packages are moved aside at a turn; a flood of them must not keep the good ones waiting.
 const AT_A_TURN: usize = 20;
@@ -60,6 +60,8 @@ pub struct Verifying {
     pub landing: Landing,
     /// Who works on what.
     pub disks: Disks,
+    /// Who hashes what is read back.
+    pub hashing: Hashing,
     /// Files of one package at the same time.
     pub files_at_once: usize,
 }
@@ -206,27 +208,6 @@ fn move_aside(on: &OnDisk, landing: &Landing, row: &Row) -> Result<(), FsError> 
     fs::publish(&incoming, &place)
 }
 
-/// A file on its way back from the disk.
-enum Back {
-    More(Box<Parked<Reading>>),
-    Whole(Digests),
-}
-
-fn read_slice(
-    on: &OnDisk,
-    disk: &Disk,
-    begun: Option<Box<Parked<Reading>>>,
-    file: (PathBuf, bool),
-    meter: &Meter,
-) -> Result<Back, FsError> {
-    let mut reading = match begun {
-        Some(reading) => reading,
-        None => Box::new(Parked::new(disk, Reading::open(on, &file.0, file.1)?)),
-    };
-    let whole = reading.get_mut(on).further(on, SLICE, |n| meter.add(n))?;
-    Ok(whole.map_or(Back::More(reading), Back::Whole))
-}
-
 impl Verifying {
     async fn verify(&self, id: &PackageId, meter: &Meter) -> Result<(), Failure> {
         let hold = self.disks.hold(&id.to_string()).await?;
@@ -316,13 +297,11 @@ impl Verifying {
             check::survey(on, &at, Some(&of))
         };
         let survey = hold.on(disk, survey).await??;
-        let jobs =
-            survey.manifest.iter().map(|(path, _)| {
-                let file = (dir.join(path.as_str()), survey.promised.contains_key(path));
-                async move {
-                    Ok::<(RelPath, _), Failure>((path.clone(), one_file(file, hold, disk, meter).await?))
-                }
-            });
+        let back = Back { hold, disk, hashing: &self.hashing, meter };
+        let jobs = survey.manifest.iter().map(|(path, _)| {
+            let (file, with_md5) = (dir.join(path.as_str()), survey.promised.contains_key(path));
+            async move { Ok::<(RelPath, _), Failure>((path.clone(), back.read(&file, with_md5).await?)) }
+        });
         let found = stream::iter(jobs).buffer_unordered(self.files_at_once).try_collect().await?;
         Ok(check::conclude(&dir, &survey, &found)?)
     }
@@ -334,21 +313,5 @@ impl Verifying {
         let Some(disk) = self.landing.disk(&id.kind) else { return Ok(()) };
         let landing = self.landing.clone();
         Ok(hold.on(disk, move |on| move_aside(on, &landing, &row)).await??)
-    }
-}
-
-async fn one_file(
-    file: (PathBuf, bool),
-    hold: &Hold,
-    disk: &Disk,
-    meter: &Meter,
-) -> Result<Digests, Failure> {
-    let mut begun = None;
-    loop {
-        let (lane, from, file, meter) = (disk.clone(), begun.take(), file.clone(), meter.clone());
-        match hold.on(disk, move |on| read_slice(on, &lane, from, file, &meter)).await?? {
-            Back::More(reading) => begun = Some(reading),
-            Back::Whole(digests) => return Ok(digests),
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! A request, as often as it is worth it: each attempt with fresh headers, a permit and a deadline of its own.
 use std::time::{Duration, Instant};
 
+use super::progress::Progress;
 use super::slots::{End, Trip};
 use super::{Store, StoreError};
 
@@ -60,14 +61,10 @@ impl Store {
         loop {
             self.fresh_headers().await?;
             let began = Instant::now();
-            let deadline = self.patience + Duration::from_secs(asked.bytes / self.min_rate.max(1));
-            let answer = match tokio::time::timeout(deadline, send()).await {
+            let answer = match Progress::default().watch(self.demand, send()).await {
                 Ok(answer) => answer,
-                Err(_) => Err(Failed {
-                    error: StoreError::Outage {
-                        what: asked.what,
-                        why: format!("{}: no answer within {deadline:?}", asked.key),
-                    },
+                Err(stalled) => Err(Failed {
+                    error: StoreError::Outage { what: asked.what, why: format!("{}: {stalled}", asked.key) },
                     class: Class::Unclear,
                     retry_after: None,
                 }),

@@ -8,13 +8,14 @@ use aws_sdk_s3::config::{
 };
 
 use super::StoreError;
-use super::fence::Fence;
+use super::body::Bodies;
 use super::headers::Headers;
+use super::pace::Pace;
 use crate::conf::StoreConf;
 use crate::secret::Secret;
 
 /// Prepares a client; nothing is sent yet. It makes one attempt of each request: the next one is decided in `attempt.rs`.
-pub(super) fn client(conf: &StoreConf, headers: Headers) -> Result<Client, StoreError> {
+pub(super) fn client(conf: &StoreConf, headers: Headers, pace: Pace) -> Result<Client, StoreError> {
     let secret = Secret::from_file(&conf.secret_key_file).map_err(|e| StoreError::Config(e.to_string()))?;
     let keys = Credentials::new(&conf.access_key, secret.expose(), None, None, "secret_key_file");
     let config = aws_sdk_s3::Config::builder()
@@ -30,7 +31,7 @@ pub(super) fn client(conf: &StoreConf, headers: Headers) -> Result<Client, Store
         .retry_config(RetryConfig::disabled())
         .timeout_config(TimeoutConfig::builder().connect_timeout(conf.connect_timeout).build())
         .interceptor(headers)
-        .interceptor(Fence)
+        .interceptor(Bodies(pace))
         .build();
     Ok(Client::from_conf(config))
 }

@@ -5,19 +5,24 @@
 //! - Bodies are in memory and signed: the server checks the SHA-256 of every part that it acknowledges. What it says about
 //!   digests in its answer must equal ours. An ETag is never taken for a content hash.
 //! - The sender needs put rights only: nothing here lists, heads or reads on its behalf.
-//! - No request leaves without a permit of the lease, not even a repeat (`fence`).
-//! - Stalled-stream protection is off; instead every attempt has a deadline.
+//! - No request leaves without a permit of the lease, not even a repeat, and none faster than the limit (`body`).
+//! - Stalled-stream protection is off; instead every attempt is cut off when it moves too little (`progress`).
 //! - Files are read and written on the lanes of their disks ([`crate::disk`]), which the caller names.
 mod attempt;
+mod body;
 mod buffers;
 mod connect;
 mod down;
 mod error;
-mod fence;
 mod headers;
 mod listen;
+mod pace;
+mod progress;
+mod queue;
 mod slots;
 mod up;
+mod window;
+mod wire;
 
 use std::time::Duration;
 
@@ -26,13 +31,17 @@ use aws_sdk_s3::Client;
 pub use down::Target;
 pub use error::StoreError;
 pub use listen::{Cut, Heard, Listener, Part, listening};
+pub use pace::Pace;
+pub use progress::not_the_store;
 pub use up::{Origin, Sent};
+pub use wire::Wire;
 
-use crate::conf::StoreConf;
+use crate::conf::{PaceConf, StoreConf};
 use crate::disk::Disk;
 use crate::hashing::Hashing;
 use crate::package::{PackageId, RelPath};
 use buffers::Buffers;
+use progress::{Demand, WINDOW};
 use slots::Slots;
 
 /// A connection to one bucket; clones share it.
@@ -47,6 +56,8 @@ pub struct Store {
     part_size: u64,
     max_parts: u64,
     slots: Slots,
+    /// Bodies keep to it by themselves; who reads an answer calls [`Pace::pass`].
+    pace: Pace,
     buffers: Buffers,
     #[allow(dead_code)]
     hashing: Hashing,
@@ -54,15 +65,15 @@ pub struct Store {
     attempts: u32,
     /// For an answer, and for its next bytes.
     patience: Duration,
-    /// Bytes a second.
-    min_rate: u64,
+    demand: Demand,
 }
 
 impl Store {
     /// Prepares the client; nothing is sent yet. `secrets`: for the files of headers.
     pub fn new(conf: &StoreConf, secrets: Disk) -> Result<Self, StoreError> {
         let headers = headers::Headers::new(&conf.headers, &conf.header_files)?;
-        let client = connect::client(conf, headers.clone())?;
+        let pace = Pace::new(&conf.pace);
+        let client = connect::client(conf, headers.clone(), pace.clone())?;
         let no_threads = |e| StoreError::Config(format!("could not start the threads for digests: {e}"));
         Ok(Self {
             client,
@@ -77,8 +88,26 @@ impl Store {
             hashing: Hashing::start(conf.hash_threads).map_err(no_threads)?,
             attempts: conf.attempts,
             patience: conf.attempt_timeout,
-            min_rate: conf.min_rate,
+            demand: Demand { min_rate: conf.min_rate, window: WINDOW, patience: conf.attempt_timeout },
+            pace,
         })
+    }
+
+    /// Another limit counts from now on, also for what is under way.
+    pub fn repace(&self, conf: &PaceConf) {
+        self.pace.set(conf);
+    }
+
+    /// What goes on between us and the store.
+    pub fn wire(&self) -> Wire {
+        let slots = self.slots.snapshot();
+        Wire {
+            in_flight: slots.in_flight,
+            limit: slots.limit,
+            waiting: slots.waiting,
+            bytes_per_second: self.pace.speed(),
+            at_most: self.pace.limit(),
+        }
     }
 
     /// To be called before every request.

@@ -16,6 +16,7 @@ mod hostile_bucket;
 mod hung_disk;
 mod kill_minus_nine;
 mod notify;
+mod pace;
 mod reading;
 mod real_reads;
 mod reload;

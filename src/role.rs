@@ -64,6 +64,8 @@ pub struct Assembly {
     pub specs: Vec<ChildSpec>,
     /// What is moving.
     pub board: Board,
+    /// Whose wire is shown.
+    pub store: Store,
     /// What waits outside or was refused.
     pub notices: Vec<Notices>,
     /// The way into the journal for those who must not wait.
@@ -75,7 +77,7 @@ type Retune = Box<dyn Fn(&Conf) -> Result<(), String>>;
 
 impl Assembly {
     /// Gives the actors what may change while they run: `work` (but for the threads), the rhythms, the disk's floor and where
-    /// kinds land. Units in hand go on as they were begun. On `Err` nothing was changed.
+    /// kinds land, and the limit of bytes a second. Units in hand go on as they were begun. On `Err` nothing was changed.
     pub fn retune(&self, conf: &Conf) -> Result<(), String> {
         (self.retune)(conf)
     }
@@ -337,16 +339,18 @@ impl Kit<'_> {
                 reach.push((child.renew, child.tuning, child.looks));
             }
         }
+        let paced = self.store.clone();
         let retune = move |conf: &Conf| {
             set(conf)?;
+            paced.repace(&conf.store.pace);
             for (renew, tuning, looks) in &reach {
                 let _before = tuning.send_replace(tuned(&conf.work, *looks));
                 renew.do_send(Renew);
             }
             Ok(())
         };
-        let (board, aside) = (self.board.clone(), self.aside.clone());
-        Assembly { specs, board, notices, aside, retune: Box::new(retune) }
+        let (board, store, aside) = (self.board.clone(), self.store.clone(), self.aside.clone());
+        Assembly { specs, board, store, notices, aside, retune: Box::new(retune) }
     }
 }
 

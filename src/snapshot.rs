@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fs::{self, FsError};
 use crate::journal::Silence;
+use crate::store::Wire;
 use crate::supervisor::ChildStatus;
 use crate::supervisor::meter::Motion;
 
@@ -31,6 +32,9 @@ pub struct Snapshot {
     /// What moves.
     #[serde(default)]
     pub moving: Vec<Motion>,
+    /// Between us and the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wire: Option<Wire>,
     /// What waits outside or was refused, with the reason.
     #[serde(default)]
     pub not_taken: BTreeMap<String, String>,
@@ -85,6 +89,7 @@ impl Snapshot {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             actors: Vec::new(),
             moving: Vec::new(),
+            wire: None,
             not_taken: BTreeMap::new(),
             silences: Vec::new(),
             stopping: None,

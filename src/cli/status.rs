@@ -170,6 +170,9 @@ impl Present {
         let states: Vec<String> = tally.iter().map(|(state, n)| format!("{n} {state}")).collect();
         say!("packages: {}", if states.is_empty() { "none yet".into() } else { states.join(", ") });
         if let Some(seen) = self.snapshot() {
+            if let Some(wire) = seen.wire.as_ref().filter(|wire| !wire.is_idle()) {
+                say!("wire: {wire}");
+            }
             for m in seen.moving.iter().filter(|m| m.total > 0) {
                 let rate = m.done as f64 / m.secs.max(0.1);
                 let left = m.total.saturating_sub(m.done) as f64 / rate.max(1.0);

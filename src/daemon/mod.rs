@@ -78,6 +78,7 @@ impl Daemon<'_> {
             supervisor: supervisor.clone(),
             journal: self.journal.clone(),
             board: self.assembly.board.clone(),
+            store: self.assembly.store.clone(),
             notices: self.assembly.notices.clone(),
             notifier: notifier.clone(),
             drain: self.conf.supervisor.drain,

@@ -16,6 +16,7 @@ use crate::notices::Notices;
 use crate::notify::Notifier;
 use crate::package::State;
 use crate::snapshot::{self, Late, Snapshot};
+use crate::store::Store;
 use crate::supervisor::meter::Board;
 use crate::supervisor::{ChildStatus, Status, Supervisor};
 
@@ -30,6 +31,7 @@ pub(super) struct Pulse {
     pub supervisor: Addr<Supervisor>,
     pub journal: Journal,
     pub board: Board,
+    pub store: Store,
     pub notices: Vec<Notices>,
     pub notifier: Arc<Notifier>,
     pub drain: Duration,
@@ -92,6 +94,7 @@ impl Pulse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             actors,
             moving: self.board.motions(),
+            wire: Some(self.store.wire()),
             not_taken,
             silences: self.journal.view().silences().cloned().collect(),
             stopping,

@@ -1,8 +1,11 @@
 //! A request's body that breaks off when the lease is over.
 //!
 //! A permit is asked before a request is sent, but a large body takes minutes to send. It is handed to the network in small
-//! frames, and each asks again: what was suspended in the middle of a body does not finish it afterwards. The libraries buffer
-//! at most 16 frames ahead.
+//! frames, and each asks again: what was suspended in the middle of a body does not finish it afterwards. The library for
+//! HTTP takes at most 16 frames, and at most 408 KiB and one frame, ahead of what the kernel takes.
+//!
+//! What a smaller frame costs (loopback, 8 × 16 MiB at a time, CPU seconds for a GiB, medians of 3): 8 KiB 0.41, 16 KiB 0.39,
+//! 32 KiB 0.32, 64 KiB 0.34, 128 KiB 0.30, 256 KiB 0.30, all in one 0.28.
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -11,7 +14,8 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::{Fenced, check};
 
-const FRAME: usize = 8 << 10;
+/// Of at most so many bytes.
+pub const FRAME: usize = 32 << 10;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 

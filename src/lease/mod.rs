@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-pub use body::Guarded;
+pub use body::{FRAME, Guarded};
 
 use crate::clock;
 

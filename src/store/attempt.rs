@@ -2,6 +2,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use super::progress::Progress;
 use super::retry::{Tried, wait};
 use super::slots::{End, Trip};
 use super::sort::CHANGED;
@@ -72,20 +73,17 @@ impl Store {
     where
         F: Future<Output = Result<T, Failed>>,
     {
-        let deadline = self.patience + Duration::from_secs(asked.bytes / self.min_rate.max(1));
+        let deadline = self.patience + Duration::from_secs(asked.bytes / self.demand.min_rate.max(1));
         let pauses = self.whole_request.saturating_sub(self.patience * self.attempts);
         let (begun, whole) = (Instant::now(), deadline.saturating_mul(self.attempts) + pauses);
         let mut attempt = 1;
         loop {
             self.fresh_headers().await?;
             let began = Instant::now();
-            let answer = match tokio::time::timeout(deadline, send()).await {
+            let answer = match Progress::default().watch(self.demand, send()).await {
                 Ok(answer) => answer,
-                Err(_) => Err(Failed {
-                    error: StoreError::Outage {
-                        what: asked.what,
-                        why: format!("{}: no answer within {deadline:?}", asked.key),
-                    },
+                Err(stalled) => Err(Failed {
+                    error: StoreError::Outage { what: asked.what, why: format!("{}: {stalled}", asked.key) },
                     class: Class::Unclear,
                     retry_after: None,
                 }),

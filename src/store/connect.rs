@@ -8,14 +8,15 @@ use aws_sdk_s3::config::{
 };
 
 use super::StoreError;
+use super::body::Bodies;
 use super::carrier::Carrier;
-use super::fence::Fence;
 use super::headers::Headers;
+use super::pace::Pace;
 use crate::conf::StoreConf;
 use crate::secret::Secret;
 
 /// Prepares a client; nothing is sent yet. It makes one attempt of each request: the next one is decided in `attempt.rs`.
-pub(super) fn client(conf: &StoreConf, headers: Headers) -> Result<Client, StoreError> {
+pub(super) fn client(conf: &StoreConf, headers: Headers, pace: Pace) -> Result<Client, StoreError> {
     let secret = Secret::from_file(&conf.secret_key_file).map_err(|e| StoreError::Config(e.to_string()))?;
     let keys = Credentials::new(&conf.access_key, secret.expose(), None, None, "secret_key_file");
     let config = aws_sdk_s3::Config::builder()
@@ -33,7 +34,7 @@ pub(super) fn client(conf: &StoreConf, headers: Headers) -> Result<Client, Store
         // Deadlines are set where attempts are made and where bodies are read.
         .timeout_config(TimeoutConfig::disabled())
         .interceptor(headers)
-        .interceptor(Fence)
+        .interceptor(Bodies(pace))
         .build();
     Ok(Client::from_conf(config))
 }

@@ -7,10 +7,11 @@
 //! - The sender needs put rights only. The one thing that it tries to look at is an object whose completion got no clear answer, and
 //!   a refusal is allowed (`complete`).
 //! - What an upload has reached is told to whoever keeps it (`resume`): a crash costs the parts in flight.
-//! - No request leaves without a permit of the lease, not even a repeat (`fence`).
-//! - Stalled-stream protection is off; instead every attempt has a deadline.
+//! - No request leaves without a permit of the lease, not even a repeat, and none faster than the limit (`body`).
+//! - Stalled-stream protection is off; instead every attempt is cut off when it moves too little (`progress`).
 //! - Files are read and written on the lanes of their disks ([`crate::disk`]), which the caller names.
 mod attempt;
+mod body;
 mod buffers;
 mod carrier;
 mod checksum;
@@ -18,15 +19,19 @@ mod complete;
 mod connect;
 mod down;
 mod error;
-mod fence;
 mod headers;
 mod listen;
 mod multipart;
+mod pace;
+mod progress;
+mod queue;
 mod resume;
 mod retry;
 mod slots;
 mod sort;
 mod up;
+mod window;
+mod wire;
 #[cfg(test)]
 mod wire_tests;
 
@@ -38,15 +43,19 @@ pub use complete::Aborted;
 pub use down::Target;
 pub use error::StoreError;
 pub use listen::{Cut, Heard, Listener, Part, listening};
+pub use pace::Pace;
+pub use progress::not_the_store;
 pub use resume::{Begun, Kept, Landed, Note, Notebook, Unfinished};
 pub use up::{Origin, Sent};
+pub use wire::Wire;
 
-use crate::conf::{Checksum, StoreConf};
+use crate::conf::{Checksum, PaceConf, StoreConf};
 use crate::disk::Disk;
 use crate::hashing::Hashing;
 use crate::package::{PackageId, RelPath};
 use crate::supervisor::Dice;
 use buffers::Buffers;
+use progress::{Demand, WINDOW};
 use slots::Slots;
 
 /// A connection to one bucket; clones share it.
@@ -63,6 +72,8 @@ pub struct Store {
     part_size: u64,
     max_parts: u64,
     slots: Slots,
+    /// Bodies keep to it by themselves; who reads an answer calls [`Pace::pass`].
+    pace: Pace,
     buffers: Buffers,
     hashing: Hashing,
     /// Of one request.
@@ -73,15 +84,15 @@ pub struct Store {
     dice: Dice,
     /// For an answer, and for its next bytes.
     patience: Duration,
-    /// Bytes a second.
-    min_rate: u64,
+    demand: Demand,
 }
 
 impl Store {
     /// Prepares the client; nothing is sent yet. `secrets`: for the files of headers. `hashing`: the process's own.
     pub fn new(conf: &StoreConf, secrets: Disk, hashing: Hashing) -> Result<Self, StoreError> {
         let headers = headers::Headers::new(&conf.headers, &conf.header_files)?;
-        let client = connect::client(conf, headers.clone())?;
+        let pace = Pace::new(&conf.pace);
+        let client = connect::client(conf, headers.clone(), pace.clone())?;
         Ok(Self {
             client,
             headers,
@@ -99,8 +110,26 @@ impl Store {
             whole_request: conf.whole_request(),
             dice: Dice::shaken(),
             patience: conf.attempt_timeout,
-            min_rate: conf.min_rate,
+            demand: Demand { min_rate: conf.min_rate, window: WINDOW, patience: conf.attempt_timeout },
+            pace,
         })
+    }
+
+    /// Another limit counts from now on, also for what is under way.
+    pub fn repace(&self, conf: &PaceConf) {
+        self.pace.set(conf);
+    }
+
+    /// What goes on between us and the store.
+    pub fn wire(&self) -> Wire {
+        let slots = self.slots.snapshot();
+        Wire {
+            in_flight: slots.in_flight,
+            limit: slots.limit,
+            waiting: slots.waiting,
+            bytes_per_second: self.pace.speed(),
+            at_most: self.pace.limit(),
+        }
     }
 
     /// To be called before every request.

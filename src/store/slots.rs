@@ -1,8 +1,15 @@
 //! Slots: who may have a part in memory and on the wire, and when. One for each request that carries bytes, in either direction.
-use std::sync::Arc;
-use std::time::Duration;
+//!
+//! Whose turn it is stands in `queue.rs`, how many there are in `window.rs`; both are pure. Here is the lock around them. A slot
+//! exists from the moment it is asked for, so that a wait that is given up gives back whatever it had come to.
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::oneshot;
+
+use super::queue::{Queue, Ticket};
+use super::window::{Bound, Present, Window};
 
 /// What somebody wants a slot for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +34,6 @@ pub enum End {
 }
 
 /// A request that carried bytes, once it is over.
-#[allow(dead_code)]
 #[derive(Clone, Copy, Debug)]
 pub struct Trip {
     /// Of its body.
@@ -41,43 +47,191 @@ pub struct Trip {
 /// All slots; clones share.
 #[derive(Clone)]
 pub struct Slots {
-    places: Arc<Semaphore>,
-    memory: Arc<Semaphore>,
-    all: u64,
+    inner: Arc<Mutex<Inner>>,
+    born: Instant,
 }
 
-/// Memory is counted in these.
-const UNIT: u64 = 4 << 10;
+struct Inner {
+    queue: Queue,
+    window: Window,
+    doors: BTreeMap<Ticket, oneshot::Sender<()>>,
+}
 
 /// A slot; given back when it is dropped.
 #[derive(Debug)]
 pub struct Slot {
-    _place: OwnedSemaphorePermit,
-    _memory: OwnedSemaphorePermit,
+    ticket: Ticket,
+    slots: Slots,
+}
+
+/// How the slots are used at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// In use, each by one request or by the reading before it.
+    pub in_flight: usize,
+    /// How many may be, as found at present.
+    pub limit: usize,
+    /// Bytes of memory in use.
+    pub memory: u64,
+    /// How many wait for one, by urgency.
+    pub waiting: BTreeMap<u8, usize>,
+}
+
+impl std::fmt::Debug for Slots {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Slots({:?})", self.snapshot())
+    }
+}
+
+impl Inner {
+    /// Lets in whoever may go now. To be called after every change.
+    fn settle(&mut self) {
+        while let Some(ticket) = self.queue.grant(self.window.limit()) {
+            if let Some(door) = self.doors.remove(&ticket) {
+                // Nobody behind it: the wait was given up, and its slot is on its way back.
+                let _woken = door.send(());
+            }
+        }
+    }
 }
 
 impl Slots {
     /// At most so many at a time, with so many bytes of memory together.
     pub fn new(cap: usize, memory: u64) -> Self {
-        let all = memory.div_ceil(UNIT).clamp(1, u64::from(u32::MAX));
-        Self {
-            places: Arc::new(Semaphore::new(cap)),
-            memory: Arc::new(Semaphore::new(usize::try_from(all).unwrap_or(usize::MAX))),
-            all,
+        let inner =
+            Inner { queue: Queue::new(memory.max(1)), window: Window::new(cap), doors: BTreeMap::new() };
+        Self { inner: Arc::new(Mutex::new(inner)), born: Instant::now() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for one. A wait that is dropped loses nothing.
+    pub async fn take(&self, ask: Ask) -> Slot {
+        let (door, open) = oneshot::channel();
+        let slot = {
+            let mut inner = self.lock();
+            let ticket = inner.queue.enter(ask);
+            let _new = inner.doors.insert(ticket, door);
+            inner.settle();
+            Slot { ticket, slots: self.clone() }
+        };
+        // The door is dropped only by being opened, or with the slot.
+        let _opened = open.await;
+        slot
+    }
+
+    /// To be told of every request that carried bytes, while its slot is still held: from this the number of slots is found.
+    pub fn told(&self, trip: Trip) {
+        let mut inner = self.lock();
+        let held = inner.queue.held();
+        let bound = match (held >= inner.window.limit(), inner.queue.anybody_waits()) {
+            (true, _) => Bound::Number,
+            (false, true) => Bound::Memory,
+            (false, false) => Bound::Work,
+        };
+        let before = inner.window.limit();
+        inner.window.note(&trip, Present { held, bound, now: self.born.elapsed() });
+        let now = inner.window.limit();
+        if now != before {
+            tracing::debug!(before, now, why = ?trip.end, "another number of requests in flight");
+            inner.settle();
         }
     }
 
-    /// Waits for one.
-    pub async fn take(&self, ask: Ask) -> Slot {
-        let units = u32::try_from(ask.bytes.div_ceil(UNIT).min(self.all)).unwrap_or(u32::MAX);
-        let place = self.places.clone().acquire_owned().await.expect("the semaphore is never closed");
-        let memory =
-            self.memory.clone().acquire_many_owned(units).await.expect("the semaphore is never closed");
-        Slot { _place: place, _memory: memory }
+    /// How they are used now.
+    pub fn snapshot(&self) -> Use {
+        let inner = self.lock();
+        Use {
+            in_flight: inner.queue.held(),
+            limit: inner.window.limit(),
+            memory: inner.queue.used(),
+            waiting: inner.queue.waiting(),
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let mut inner = self.slots.lock();
+        inner.queue.leave(self.ticket);
+        drop(inner.doors.remove(&self.ticket));
+        inner.settle();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+    const ASK: Ask = Ask { urgency: 0, flow: 0, bytes: 10 };
+
+    #[tokio::test]
+    async fn a_wait_that_is_given_up_loses_nothing_whatever_it_had_come_to() {
+        let slots = Slots::new(1, 100);
+        let first = slots.take(ASK).await;
+        let mut given_up = Box::pin(slots.take(ASK));
+        let mut granted = Box::pin(slots.take(ASK));
+        let mut last = Box::pin(slots.take(ASK));
+        for wait in [&mut given_up, &mut granted] {
+            assert!(futures_util::poll!(wait.as_mut()).is_pending());
+        }
+        assert!(futures_util::poll!(last.as_mut()).is_pending());
+        assert_eq!(slots.snapshot().waiting, [(0, 3)].into());
+        drop(given_up);
+        assert_eq!(slots.snapshot().waiting, [(0, 2)].into());
+        // The second was let in, did not look, and goes: its slot is the third's.
+        drop(first);
+        assert_eq!(slots.snapshot().in_flight, 1);
+        assert_eq!(slots.snapshot().waiting, [(0, 1)].into());
+        drop(granted);
+        let slot = tokio::time::timeout(Duration::from_secs(5), last).await.unwrap();
+        assert_eq!((slots.snapshot().in_flight, slots.snapshot().memory), (1, 10));
+        drop(slot);
+        let end = slots.snapshot();
+        assert_eq!((end.in_flight, end.memory, end.waiting.len()), (0, 0, 0));
+        assert!(slots.lock().doors.is_empty());
     }
 
-    /// To be told of every request that carried bytes: from this the number of slots is found.
-    pub fn told(&self, trip: Trip) {
-        tracing::trace!(?trip, "over");
+    /// Many at once, some impatient, on several threads: the bounds hold, and all come through.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn no_wake_up_is_lost() {
+        let slots = Slots::new(6, 1000);
+        let (held, memory, done) =
+            (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicU64::new(0)), Arc::new(AtomicUsize::new(0)));
+        let mut tasks = tokio::task::JoinSet::new();
+        for n in 0..400u64 {
+            let slots = slots.clone();
+            let (held, memory, done) = (held.clone(), memory.clone(), done.clone());
+            let _aborted_with_the_set = tasks.spawn(async move {
+                let ask = Ask { urgency: (n % 3) as u8, flow: n % 7, bytes: (n * 37) % 900 };
+                for round in 0..5 {
+                    let patience = Duration::from_micros((n * 97 + round) % 800);
+                    if n % 4 == 0
+                        && let Ok(slot) = tokio::time::timeout(patience, slots.take(ask)).await
+                    {
+                        drop(slot);
+                        continue;
+                    }
+                    let slot = slots.take(ask).await;
+                    assert!(held.fetch_add(1, Ordering::SeqCst) < 6);
+                    assert!(memory.fetch_add(ask.bytes, Ordering::SeqCst) + ask.bytes <= 1000);
+                    tokio::task::yield_now().await;
+                    let end = if n % 50 == 7 { End::Throttled } else { End::Arrived };
+                    slots.told(Trip { bytes: ask.bytes, took: Duration::from_micros(50), end });
+                    held.fetch_sub(1, Ordering::SeqCst);
+                    memory.fetch_sub(ask.bytes, Ordering::SeqCst);
+                    drop(slot);
+                    done.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        let all = async { while tasks.join_next().await.transpose().unwrap().is_some() {} };
+        tokio::time::timeout(Duration::from_secs(60), all).await.expect("somebody was forgotten");
+        assert!(done.load(Ordering::SeqCst) >= 300 * 5);
+        let end = slots.snapshot();
+        assert_eq!((end.in_flight, end.memory, end.waiting.len()), (0, 0, 0));
     }
 }

@@ -17,6 +17,7 @@ use super::{Store, StoreError};
 use crate::conf::{Checksum, Conf, PaceConf, Role, StoreConf};
 use crate::demo::site::{Site, SiteOptions};
 use crate::disk::Disks;
+use crate::hashing::Hashing;
 
 /// A store's settings, changed by the test.
 pub(super) fn store(dir: &Path, change: impl FnOnce(&mut StoreConf)) -> Store {
@@ -56,7 +57,7 @@ pub(super) fn store(dir: &Path, change: impl FnOnce(&mut StoreConf)) -> Store {
 
 fn open(dir: &Path, conf: &StoreConf) -> Result<Store, StoreError> {
     let disks = Disks::new(1, Duration::from_secs(60), Arc::new(|_, _, _| {}));
-    Store::new(conf, disks.at("t", dir).unwrap())
+    Store::new(conf, disks.at("t", dir).unwrap(), Hashing::start(1).unwrap())
 }
 
 pub(super) fn one_try(conf: &mut StoreConf, endpoint: &str) {

@@ -17,6 +17,7 @@ mod hung_disk;
 mod kill_minus_nine;
 mod notify;
 mod overtaking;
+mod pace;
 mod reading;
 mod real_reads;
 mod reload;

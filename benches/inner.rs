@@ -41,18 +41,15 @@ fn lanes(c: &mut Criterion) {
         let _sized = group.throughput(Throughput::Bytes(messages << 20));
         let _bench = group.bench_function(BenchmarkId::new("in lockstep", messages), |b| {
             b.iter(|| {
-                let lane = |bytes: &'_ Vec<u8>| Lane { state: [1, 2, 3, 4], blocks: as_blocks(bytes) };
-                let mut lanes: Vec<Lane<'_>> = data.iter().take(messages as usize).map(lane).collect();
+                let one = data.iter().take(messages as usize);
+                let mut lanes: Vec<Lane<'_>> =
+                    one.map(|bytes| Lane { state: [1, 2, 3, 4], blocks: bytes.as_chunks().0 }).collect();
                 md5_lanes::advance(&mut lanes);
                 lanes[0].state
             });
         });
     }
     group.finish();
-}
-
-fn as_blocks(bytes: &[u8]) -> &[[u8; 64]] {
-    bytes.as_chunks().0
 }
 
 /// Reading files back, with md5: each hashed by the disk's thread that reads it, and by the threads for digests beside it.

@@ -54,7 +54,7 @@ async fn a_piece_is_let_go_before_the_state_behind_it_is_told() {
     let hashing = Hashing::start(2).unwrap();
     let mut stream = hashing.stream(HashState::new(true));
     for n in 0..20 {
-        let piece = bytes(n, 3 << 20);
+        let piece = Bytes::from(vec![n; 3 << 20]);
         let _state = stream.feed(piece.clone()).state().await.unwrap();
         assert!(piece.is_unique(), "so that its memory can be used again");
     }

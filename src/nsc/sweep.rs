@@ -44,13 +44,16 @@ impl Sending {
         let ledger = self.ledger(id, hold).await?;
         for (file, key, upload) in ledger.open_uploads() {
             match self.store.abort_upload(&key, &upload).await? {
-                Aborted::Gone => tracing::info!(package = %id, key, upload, "an upload that nobody goes on with is aborted"),
+                Aborted::Gone => {
+                    tracing::info!(package = %id, key, upload, "an upload that nobody goes on with is aborted")
+                }
                 Aborted::Refused(why) => {
                     tracing::warn!(package = %id, key, upload, why, "the store does not let us abort an upload: it stays behind there")
                 }
             }
             let ledger = ledger.clone();
-            hold.on(&self.state_disk, move |on| ledger.note_upload(on, &file, &Note::Over { upload })).await??;
+            hold.on(&self.state_disk, move |on| ledger.note_upload(on, &file, &Note::Over { upload }))
+                .await??;
         }
         Ok(hold.on(&self.state_disk, move |on| ledger.close(on)).await??)
     }

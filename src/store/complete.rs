@@ -51,9 +51,11 @@ where
 {
     let code = error.as_service_error().and_then(|e| e.code()).unwrap_or_default().to_owned();
     match code.as_str() {
-        "InvalidPart" | "InvalidPartOrder" | "EntityTooSmall" | "BadDigest" => {
-            StoreError::Lost { key: key.to_owned(), why: format!("it refuses to complete the upload: {code}") }.into()
+        "InvalidPart" | "InvalidPartOrder" | "EntityTooSmall" | "BadDigest" => StoreError::Lost {
+            key: key.to_owned(),
+            why: format!("it refuses to complete the upload: {code}"),
         }
+        .into(),
         _ => sort("complete an upload", key)(error),
     }
 }
@@ -91,7 +93,8 @@ impl Flight<'_> {
     /// Whether no other upload can have made an object of this key.
     fn is_alone(&self, upload: &Unfinished) -> bool {
         let other = |o: &Unfinished| o.begun.upload != upload.begun.upload;
-        let alone = |k: &super::Kept| k.alone && !k.before.iter().any(|o| other(o) && (o.completing || o.done));
+        let alone =
+            |k: &super::Kept| k.alone && !k.before.iter().any(|o| other(o) && (o.completing || o.done));
         !upload.proving && self.from.kept.is_some_and(alone)
     }
 }
@@ -110,7 +113,11 @@ impl Store {
         };
         let why = match looked {
             Looked::Ours => {
-                tracing::info!(key, upload = begun.upload, "an upload was completed by a request without an answer");
+                tracing::info!(
+                    key,
+                    upload = begun.upload,
+                    "an upload was completed by a request without an answer"
+                );
                 return Ok(());
             }
             Looked::NotOurs => "there is no object that it made",

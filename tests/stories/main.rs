@@ -19,6 +19,7 @@ mod notify;
 mod reading;
 mod real_reads;
 mod reload;
+mod resume;
 mod review;
 mod signals;
 mod silence;

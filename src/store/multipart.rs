@@ -151,6 +151,7 @@ impl Flight<'_> {
             landed.extend(part.map(|p| (p.number, p)));
             state = behind.filter(|b| b.size() > state.size()).unwrap_or_else(|| state.clone());
         };
+        let mut failed = Ok(());
         for (number, offset) in (1..).zip((0..size).step_by(usize::try_from(length).unwrap_or(usize::MAX))) {
             let len = length.min(size - offset);
             let known = upload.done || upload.parts.contains_key(&number) || !stored;
@@ -160,7 +161,13 @@ impl Flight<'_> {
                 continue;
             }
             let room = self.store.slots.take(self.from.ask(len)).await;
-            let (bytes, proof) = self.read(offset, len, todo.send).await?;
+            let (bytes, proof) = match self.read(offset, len, todo.send).await {
+                Ok(read) => read,
+                Err(e) => {
+                    failed = Err(e);
+                    break;
+                }
+            };
             let later = todo.hash.then(|| stream.feed(bytes.clone()));
             let part = Part::new(bytes, room);
             let task = self.part(number, part.clone(), proof, later, begun.clone());
@@ -170,16 +177,22 @@ impl Flight<'_> {
             {
                 stored = false;
             }
-            while let Some(done) = flying.try_join_next() {
-                learn(joined(done)?);
+            while let Some(done) = flying.try_join_next().filter(|_| failed.is_ok()) {
+                failed = joined(done).map(&mut learn);
+            }
+            if failed.is_err() {
+                break;
             }
         }
-        if let Some(listener) = listener.filter(|_| stored) {
+        if let Some(listener) = listener.filter(|_| stored && failed.is_ok()) {
             listener.end().await;
         }
+        // Also behind a failure: what is on its way may arrive, and need not be sent again.
         while let Some(done) = flying.join_next().await {
-            learn(joined(done)?);
+            let done = joined(done).map(&mut learn);
+            failed = failed.and(done);
         }
+        failed?;
         if stored && !upload.done {
             self.is_unchanged().await?;
             self.complete(upload, landed.into_values()).await?;
@@ -308,3 +321,7 @@ mod tests {
         assert_eq!(part_length(50 * MIB + 1, 5 * MIB, 10), 6 * MIB);
     }
 }
+
+#[cfg(test)]
+#[path = "resume_tests.rs"]
+mod resuming;

@@ -224,4 +224,4 @@ fn stretch(
 
 #[cfg(test)]
 #[path = "up_tests.rs"]
-mod sending;
+pub(super) mod sending;

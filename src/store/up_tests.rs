@@ -4,29 +4,35 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::conf::{Conf, Role};
+use crate::conf::{CHECKSUMS, Conf, Role};
 use crate::demo::site::{Site, SiteOptions};
+use crate::demo::store::{FaultKind, FaultRule};
 use crate::disk::Disks;
 use crate::hashing::Hashing;
 use crate::store::{Heard, listening};
 use crate::supervisor::meter::Board;
 
-const KEY: &str = "tsd-import/samples/p/r1/f";
+pub(in crate::store) const KEY: &str = "tsd-import/samples/p/r1/f";
 
-struct Bench {
-    site: Site,
-    store: Store,
-    disks: Disks,
-    disk: Disk,
-    source: PathBuf,
-    bytes: Vec<u8>,
+pub(in crate::store) struct Bench {
+    pub site: Site,
+    pub store: Store,
+    pub disks: Disks,
+    pub disk: Disk,
+    pub source: PathBuf,
+    pub bytes: Vec<u8>,
     dir: tempfile::TempDir,
 }
 
 impl Bench {
     async fn new(size: usize) -> Self {
+        Self::with(size, "").await
+    }
+
+    pub async fn with(size: usize, more: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let options = SiteOptions { token_life: Duration::from_secs(600), ..SiteOptions::default() };
+        let (token_life, more) = (Duration::from_secs(600), more.to_owned());
+        let options = SiteOptions { token_life, more, ..SiteOptions::default() };
         let site = Site::open(dir.path(), &options).await.unwrap();
         let conf = Conf::load_with(Some(&site.conf(Role::Nsc)), None, []).unwrap();
         let disks = Disks::new(1, Duration::from_secs(60), Arc::new(|_, _, _| {}));
@@ -39,27 +45,42 @@ impl Bench {
     }
 
     async fn send(&self, listener: Option<Listener>, expected: Fingerprint) -> Result<Sent, StoreError> {
+        self.send_kept(listener, expected, None).await
+    }
+
+    pub async fn send_kept(
+        &self,
+        listener: Option<Listener>,
+        expected: Fingerprint,
+        kept: Option<&Kept>,
+    ) -> Result<Sent, StoreError> {
         let meter = Board::default().begin("uploader", "t".into());
         let hold = self.disks.hold("t").await.unwrap();
         let (disk, path) = (&self.disk, self.source.as_path());
-        let from = Origin { hold: &hold, disk, path, expected, urgency: 0, flow: 0, kept: None };
+        let from = Origin { hold: &hold, disk, path, expected, urgency: 0, flow: 0, kept };
         self.store.send_file(KEY, from, true, listener, &meter).await
     }
 
-    fn now(&self) -> Fingerprint {
+    pub fn digests(&self) -> Digests {
+        let mut digests = HashState::new(true);
+        digests.update(&self.bytes);
+        digests.finish()
+    }
+
+    pub fn now(&self) -> Fingerprint {
         Fingerprint::of(&self.source).unwrap()
     }
 
-    fn stored(&self) -> Option<Vec<u8>> {
+    pub fn stored(&self) -> Option<Vec<u8>> {
         std::fs::read(self.site.dir.join("store/p22-import").join(KEY)).ok()
     }
 
-    fn did(&self, operation: &str) -> usize {
+    pub fn did(&self, operation: &str) -> usize {
         self.site.store.requests().iter().filter(|r| r.operation() == operation).count()
     }
 }
 
-fn hears_all(mut heard: Heard) -> Vec<u8> {
+pub(in crate::store) fn hears_all(mut heard: Heard) -> Vec<u8> {
     let mut all = Vec::new();
     while let Some(part) = heard.wait().unwrap() {
         all.extend_from_slice(&part.bytes);
@@ -68,7 +89,7 @@ fn hears_all(mut heard: Heard) -> Vec<u8> {
 }
 
 const SMALL: usize = 100_000;
-const LARGE: usize = (12 << 20) + 5;
+pub(in crate::store) const LARGE: usize = (12 << 20) + 5;
 
 #[tokio::test]
 async fn a_listener_hears_every_byte_in_order_and_one_that_objects_keeps_the_file_out() {
@@ -77,9 +98,7 @@ async fn a_listener_hears_every_byte_in_order_and_one_that_objects_keeps_the_fil
         let (listener, heard) = listening();
         drop(heard);
         let sent = bench.send(Some(listener), bench.now()).await.unwrap();
-        let mut digests = HashState::new(true);
-        digests.update(&bench.bytes);
-        let digests = digests.finish();
+        let digests = bench.digests();
         assert_eq!(
             sent,
             Sent { digests: digests.clone(), stored: false },
@@ -98,6 +117,34 @@ async fn a_listener_hears_every_byte_in_order_and_one_that_objects_keeps_the_fil
         let all = Ask { urgency: 0, flow: 0, bytes: u64::MAX };
         let all = tokio::time::timeout(Duration::from_secs(5), bench.store.slots.take(all)).await;
         assert!(all.is_ok(), "all room was given back");
+    }
+}
+
+/// Under every kind of checksum: what arrives with one other bit is refused, and so is an answer about other bytes.
+#[tokio::test]
+async fn bytes_that_were_changed_on_the_way_are_refused() {
+    for (word, kind) in CHECKSUMS {
+        for (size, query) in [(SMALL, "x-id=PutObject"), (LARGE, "partNumber=2")] {
+            let bench = Bench::with(size, &format!("store.checksum = \"{word}\"\nstore.attempts = 1")).await;
+            let strike = |kind| {
+                let (method, query) = (Some(http::Method::PUT), Some(query.to_owned()));
+                let rule = FaultRule { method, query_contains: query, times: 1, ..FaultRule::next(kind) };
+                bench.site.store.fault(rule);
+            };
+            strike(FaultKind::Flip);
+            let refused = bench.send(None, bench.now()).await.unwrap_err();
+            assert_eq!(bench.stored(), None, "{word} {size}: {refused}");
+            let said = refused.to_string();
+            assert!(said.contains("BadDigest") || said.contains("SHA256Mismatch"), "{word} {size}: {said}");
+            if kind != Checksum::Md5 {
+                strike(FaultKind::OtherSums);
+                let refused = bench.send(None, bench.now()).await.unwrap_err();
+                assert!(matches!(refused, StoreError::Digest { .. }), "{word} {size}: {refused}");
+            }
+            let sent = bench.send(None, bench.now()).await.unwrap();
+            assert_eq!(sent, Sent { digests: bench.digests(), stored: true }, "{word} {size}");
+            assert!(bench.stored().unwrap() == bench.bytes);
+        }
     }
 }
 

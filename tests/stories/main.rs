@@ -21,6 +21,7 @@ mod pace;
 mod reading;
 mod real_reads;
 mod reload;
+mod resume;
 mod review;
 mod signals;
 mod silence;

@@ -26,6 +26,8 @@ pub enum FaultKind {
     Delay(Duration),
     /// 404 with `NoSuchUpload`; nothing was done.
     NoSuchUpload,
+    /// 403 with `AccessDenied`; nothing was done.
+    Denied,
     /// One bit of the body is another when it arrives.
     Flip,
     /// The answer states other checksums than those of the bytes that arrived.

@@ -32,6 +32,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
@@ -110,6 +111,7 @@ struct Inner {
     gate: Gate,
     faults: Faults,
     log: Ring,
+    sender_looks: Arc<AtomicBool>,
     s3: S3Service,
 }
 
@@ -134,8 +136,11 @@ impl Store {
         keys.register(receiver.access.clone(), receiver.secret.into());
         let mut builder = S3ServiceBuilder::new(Bucket::new(&bucket, shelf));
         builder.set_auth(keys);
-        builder.set_access(Rights { sender: sender.access, receiver: receiver.access });
-        let inner = Inner { gate, faults: Faults::default(), log: Ring::default(), s3: builder.build() };
+        let looks: Arc<AtomicBool> = Arc::default();
+        let (sender, receiver, sender_looks) = (sender.access, receiver.access, looks.clone());
+        builder.set_access(Rights { sender, receiver, sender_looks });
+        let (faults, log, s3) = (Faults::default(), Ring::default(), builder.build());
+        let inner = Inner { gate, faults, log, sender_looks: looks, s3 };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -166,6 +171,11 @@ impl Store {
     /// Orders a fault.
     pub fn fault(&self, rule: FaultRule) {
         self.0.faults.add(rule);
+    }
+
+    /// The sender may ask what an object is from now on (`HeadObject`), which TSD does not allow.
+    pub fn let_sender_look(&self) {
+        self.0.sender_looks.store(true, Relaxed);
     }
 
     /// Takes back all faults that still wait.
@@ -203,6 +213,9 @@ impl Store {
             }
             (None, Some(FaultKind::SlowDown)) => {
                 s3_error(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", "Please reduce your request rate.")
+            }
+            (None, Some(FaultKind::Denied)) => {
+                s3_error(StatusCode::FORBIDDEN, "AccessDenied", "Access Denied.")
             }
             (None, Some(FaultKind::ErrorInOk)) => s3_error(
                 StatusCode::OK,

@@ -17,6 +17,7 @@ mod error;
 mod fence;
 mod headers;
 mod listen;
+mod probe;
 mod retry;
 mod slots;
 mod sort;
@@ -31,6 +32,8 @@ use aws_sdk_s3::Client;
 pub use down::Target;
 pub use error::StoreError;
 pub use listen::{Cut, Heard, Listener, Part, listening};
+pub(crate) use probe::{Answer, Load, Probe};
+pub(crate) use sort::{Said, clocks};
 pub use up::{Origin, Sent};
 
 use crate::conf::StoreConf;

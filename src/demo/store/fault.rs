@@ -26,6 +26,8 @@ pub enum FaultKind {
     Delay(Duration),
     /// 404 with `NoSuchUpload`; nothing was done.
     NoSuchUpload,
+    /// 400 with this code; nothing was done.
+    Refuse(&'static str),
 }
 
 /// Which requests are struck, how often, and how.

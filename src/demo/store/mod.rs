@@ -207,6 +207,9 @@ impl Store {
                 "InternalError",
                 "We encountered an internal error. Please try again.",
             ),
+            (None, Some(FaultKind::Refuse(code))) => {
+                s3_error(StatusCode::BAD_REQUEST, code, "This store does not want it.")
+            }
             (None, Some(FaultKind::NoSuchUpload)) => s3_error(
                 StatusCode::NOT_FOUND,
                 "NoSuchUpload",

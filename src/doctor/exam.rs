@@ -10,6 +10,9 @@ use crate::store::{Answer, Load, Probe, Said};
 /// Writers that race for one key.
 const WRITERS: usize = 8;
 
+/// Between two attempts at a name.
+const PAUSE: Duration = Duration::from_millis(500);
+
 /// A store under examination.
 pub(super) struct Exam {
     pub probe: Probe,
@@ -19,6 +22,8 @@ pub(super) struct Exam {
     /// Most requests in flight.
     pub most: usize,
     pub range_size: u64,
+    /// Bytes a second, as one large part showed it.
+    pub estimate: u64,
     prefix: String,
     /// Everything is put below it.
     base: String,
@@ -51,7 +56,17 @@ impl Exam {
         let prefix = conf.store.prefix.clone();
         let base = format!("{prefix}/doctor/{}", random.get(..12).unwrap_or(&random));
         let (most, range_size) = (conf.store.parts_in_flight, conf.store.range_size);
-        Self { probe, facts: Facts::unknown(conf), seconds, most, range_size, prefix, base, kept: Vec::new() }
+        Self {
+            probe,
+            facts: Facts::unknown(conf),
+            seconds,
+            most,
+            range_size,
+            estimate: 0,
+            prefix,
+            base,
+            kept: Vec::new(),
+        }
     }
 
     pub(super) fn key(&self, name: &str) -> String {
@@ -212,6 +227,14 @@ impl Exam {
         for name in [long, odd] {
             let key = self.key(&name);
             let mut answer = works(&self.put(&key, &Load::signed("key")).await);
+            // A store may break on a name instead of refusing it; what breaks twice is a no.
+            if let Answered::Unknown(why) = &answer {
+                tokio::time::sleep(PAUSE).await;
+                answer = match works(&self.put(&key, &Load::signed("key")).await) {
+                    Answered::Unknown(_) => Answered::No(format!("twice: {why}")),
+                    other => other,
+                };
+            }
             // A store that files it under another name would be found out by whoever reads it.
             if answer.is_yes() && self.facts.rights.get(&Right::Get).is_some_and(Answered::is_yes) {
                 answer = match self.probe.get(&key, None, 100).await {

@@ -175,6 +175,8 @@ pub struct Facts {
     pub largest_part: Option<u64>,
     /// Why larger ones were not.
     pub too_large: Option<String>,
+    /// Why neither was found.
+    pub unclear_part: Option<String>,
     /// Whether an upload with a small part before its last one is completed.
     pub small_parts: Answered,
     /// Whether the parts of an upload can be listed.
@@ -226,6 +228,7 @@ impl Facts {
             most_parts: None,
             largest_part: None,
             too_large: None,
+            unclear_part: None,
             small_parts: Answered::NotAsked,
             list_parts: Answered::NotAsked,
             completed_again: Answered::NotAsked,

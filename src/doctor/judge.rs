@@ -196,8 +196,9 @@ impl Judge {
                 self.say(Mark::Ok, "bytes on the wire", format!("cheapest proof that is checked everywhere: {best}{why}"));
             }
         }
-        let proves = facts.check(now).is_none_or(Checked::proves);
-        if !proves && (now != Checksum::Signed || facts.proof().is_some()) {
+        let surely = |noticed: &Noticed| matches!(noticed, Noticed::Believed | Noticed::NotTaken(_));
+        let fails = facts.check(now).is_some_and(|check| surely(&check.put) || surely(&check.part));
+        if fails && (now != Checksum::Signed || facts.proof().is_some()) {
             let what = "store.checksum";
             self.mend(
                 what,
@@ -217,7 +218,7 @@ impl Judge {
                 ),
             ),
             Some(most) => self.say(Mark::Ok, "parts of an upload", format!("{most} at least")),
-            None if facts.may(Right::Multipart) => {
+            None if facts.may(Right::Multipart) && configured.role == Role::Nsc => {
                 self.say(
                     Mark::Unknown,
                     "parts of an upload",
@@ -242,7 +243,11 @@ impl Judge {
             (None, Some(said)) => {
                 self.mend("store.part_size", format!("not even parts of 5 MiB are taken: {said}"))
             }
-            (None, None) => {}
+            (None, None) => {
+                if let Some(why) = &facts.unclear_part {
+                    self.say(Mark::Unknown, "store.part_size", why.clone());
+                }
+            }
         }
         self.plain(
             "small parts",
@@ -294,15 +299,14 @@ impl Judge {
             }
             other => self.plain("ranges", other, "honoured", "not honoured"),
         }
-        for (what, answer) in
-            [("keys of 500 bytes", &facts.long_key), ("keys with odd characters", &facts.odd_key)]
-        {
-            match answer {
-                Answered::No(said) => {
-                    self.mend(what, format!("refused ({said}): packages with such names cannot be sent here"))
-                }
-                other => self.plain(what, other, "taken", ""),
+        let no = "refused: packages with names and paths so long cannot be sent here";
+        self.plain("keys of 500 bytes", &facts.long_key, "taken", no);
+        match &facts.odd_key {
+            Answered::No(said) => {
+                let text = format!("refused ({said}): packages with such names cannot be sent here");
+                self.mend("keys with odd characters", text);
             }
+            other => self.plain("keys with odd characters", other, "taken", ""),
         }
         for (what, measured) in [("sending", &facts.up), ("receiving", &facts.down)] {
             let Some(best) = measured.iter().map(|(_, rate)| *rate).max() else { continue };

@@ -1,14 +1,17 @@
 //! Multipart uploads: how many parts, how large, how small, and what becomes of a completion.
+use std::time::Instant;
+
 use bytes::Bytes;
 
 use super::exam::{Exam, right, works};
 use super::facts::{Answered, Right};
-use crate::store::{Answer, Load, Said};
+use super::throughput::rate;
+use crate::store::Load;
 
 /// As many as S3 has.
 const MOST: u32 = 10_000;
 /// Below this S3 has no parts but the last.
-const LEAST_BYTES: u64 = 5 << 20;
+const LEAST_BYTES: usize = 5 << 20;
 
 impl Exam {
     /// All questions about parts; without the right to begin an upload, none.
@@ -60,9 +63,7 @@ impl Exam {
         self.facts.list_parts = match self.probe.list_parts(&key, &upload).await {
             Ok(2) => Answered::Yes,
             Ok(other) => Answered::No(format!("it lists {other} parts of 2")),
-            Err(Said { status: Some(200), message, .. }) => {
-                Answered::No(format!("its answer cannot be understood: {message}"))
-            }
+            Err(said) if said.status == Some(200) => Answered::No(said.in_short()),
             denied => right(&denied, |_| false),
         };
         let mut done = self.probe.complete(&key, &upload, &parts).await;
@@ -87,18 +88,30 @@ impl Exam {
     async fn large(&mut self) {
         let key = self.key("large");
         let Ok(upload) = self.probe.begin(&key, None).await else { return };
-        let mut size = self.facts.configured.part_size;
-        while size >= LEAST_BYTES {
-            let load = Load::signed(bytes_of(size));
-            let answer: Answer<_> = self.probe.part(&key, &upload, 1, &load).await;
-            match answer {
+        let whole = bytes_of(self.facts.configured.part_size);
+        let mut size = whole.len();
+        loop {
+            let begun = Instant::now();
+            match self.probe.part(&key, &upload, 1, &Load::signed(whole.slice(..size))).await {
                 Ok(_) => {
-                    self.facts.largest_part = Some(size);
+                    self.facts.largest_part = Some(size as u64);
+                    self.estimate = rate(size as u64, begun);
                     break;
                 }
-                Err(said) => self.facts.too_large = Some(said.in_short()),
+                Err(said) if matches!(said.status, Some(400..=499)) => {
+                    self.facts.too_large = Some(said.in_short());
+                    if size <= LEAST_BYTES {
+                        break;
+                    }
+                    size = (size / 2).max(LEAST_BYTES);
+                }
+                // Neither taken nor refused.
+                Err(said) => {
+                    self.facts.too_large = None;
+                    self.facts.unclear_part = Some(said.in_short());
+                    break;
+                }
             }
-            size /= 2;
         }
         self.abort(&key, &upload).await;
     }

@@ -12,8 +12,11 @@ use crate::store::Load;
 
 /// Requests in flight.
 const FLIGHTS: [usize; 3] = [1, 4, 16];
+/// Of an upload that nobody completes a part may be smaller than S3 allows.
+const LEAST: u64 = 256 << 10;
 
-fn rate(bytes: u64, begun: Instant) -> u64 {
+/// Bytes a second.
+pub(super) fn rate(bytes: u64, begun: Instant) -> u64 {
     let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX).max(1);
     u64::try_from(u128::from(bytes) * 1_000_000 / u128::from(micros)).unwrap_or(u64::MAX)
 }
@@ -26,16 +29,21 @@ impl Exam {
 
     /// Parts of an upload that is given up afterwards, so that nothing stays.
     pub(super) async fn uploads_at_speed(&mut self) {
-        let Some(size) = self.facts.largest_part.filter(|_| !self.seconds.is_zero()) else { return };
+        let Some(largest) = self.facts.largest_part.filter(|_| !self.seconds.is_zero()) else { return };
         let proven =
             |kind: Checksum| self.facts.checks.get(kind.to_string().as_str()).is_some_and(|c| c.proves());
         let proof =
             Some(self.facts.configured.checksum).filter(|kind| proven(*kind)).unwrap_or(Checksum::Signed);
-        let load = Load { proof: Some(proof), ..Load::signed(bytes_of(size)) };
+        let bytes = bytes_of(largest);
         let key = self.key("speed");
         let Ok(upload) = self.probe.begin(&key, Some(proof)).await else { return };
         let most = self.facts.most_parts.unwrap_or(1_000);
         for flight in self.flights() {
+            // On a slow way one large part would take far longer than it is measured for.
+            let fits = self.estimate.saturating_mul(self.seconds.as_secs()) / (2 * flight as u64);
+            let size = fits.clamp(LEAST.min(largest), largest);
+            let part = bytes.slice(..usize::try_from(size).unwrap_or(bytes.len()));
+            let load = Load { proof: Some(proof), ..Load::signed(part) };
             let (sent, number, begun) =
                 (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU32::new(0)), Instant::now());
             let fly = |_| {

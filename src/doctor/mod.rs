@@ -2,13 +2,13 @@
 //!
 //! Probing ([`exam`]) collects [`facts`]; judging ([`judge`]) is pure. Everything that is put lies below `<prefix>/doctor/<random>/`,
 //! which no watcher takes for a package, and is removed again if the key may; what stays is named.
+#[cfg(test)]
+mod doctor_tests;
 mod exam;
 pub mod facts;
 pub mod judge;
 mod parts;
 mod sums;
-#[cfg(test)]
-mod tests;
 mod throughput;
 
 use std::time::Duration;

@@ -32,6 +32,7 @@ pub mod conf;
 pub mod daemon;
 pub mod demo;
 pub mod disk;
+pub mod doctor;
 pub mod fs;
 pub mod hashing;
 pub mod journal;

@@ -22,7 +22,7 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn dependencies_point_one_way() {
-    let rules: [(&str, &[&str]); 10] = [
+    let rules: [(&str, &[&str]); 11] = [
         (
             "package",
             &[
@@ -88,6 +88,18 @@ fn dependencies_point_one_way() {
                 "crate::supervisor",
                 "crate::conf",
                 "crate::package",
+            ],
+        ),
+        (
+            "doctor",
+            &[
+                "actix",
+                "crate::nsc",
+                "crate::tsd",
+                "crate::journal",
+                "crate::role",
+                "crate::cli",
+                "crate::demo",
             ],
         ),
         ("nsc", &["crate::tsd", "crate::role", "crate::cli", "crate::demo"]),

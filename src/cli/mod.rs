@@ -1,6 +1,7 @@
 //! The command line: what an operator can ask for. Each command has a file of its own.
 mod config;
 mod demo;
+mod doctor;
 mod drain;
 mod exit;
 mod lookout;
@@ -83,6 +84,11 @@ enum Command {
     Review(review::ReviewArgs),
     /// Check a package directory against its SHA256SUMS and its documents, byte by byte
     Verify(verify::VerifyArgs),
+    /// Ask the store what it can do: rights, checksums, limits, clock, throughput; print the configuration lines for it
+    ///
+    /// It puts small objects below `<prefix>/doctor/`. Exit codes: 0 good; 75 the store does not answer; 78 somebody must mend
+    /// something.
+    Doctor(doctor::DoctorArgs),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -109,6 +115,7 @@ impl Cli {
             Command::Review(args) => review::review(&args),
             Command::Verify(args) => verify::verify(&args),
             Command::Config(ConfigCommand::Check(args)) => config::check(&args),
+            Command::Doctor(args) => doctor::doctor(&args),
             Command::Version => exit::say(format_args!("tsd-import {}", env!("CARGO_PKG_VERSION"))),
         }
     }

@@ -111,6 +111,7 @@ impl Conf {
             }
         };
         let mut secrets: Vec<(&str, &Path)> = vec![("store.secret_key_file", &self.store.secret_key_file)];
+        self.store.ca_file.iter().for_each(|p| file("store.ca_file", p));
         for (name, path) in &self.store.header_files {
             file(&format!("store.header_files.{name}"), path);
         }

@@ -74,7 +74,7 @@ impl Store {
         F: Future<Output = Result<T, Failed>>,
     {
         let deadline = self.patience + Duration::from_secs(asked.bytes / self.demand.min_rate.max(1));
-        let pauses = self.whole_request.saturating_sub(self.patience * self.attempts);
+        let pauses = self.whole_request.saturating_sub(self.patience.saturating_mul(self.attempts));
         let (begun, whole) = (Instant::now(), deadline.saturating_mul(self.attempts) + pauses);
         let mut attempt = 1;
         loop {

@@ -23,6 +23,7 @@ mod headers;
 mod listen;
 mod multipart;
 mod pace;
+mod probe;
 mod progress;
 mod queue;
 mod resume;
@@ -44,8 +45,10 @@ pub use down::Target;
 pub use error::StoreError;
 pub use listen::{Cut, Heard, Listener, Part, listening};
 pub use pace::Pace;
+pub(crate) use probe::{Answer, Load, Probe};
 pub use progress::not_the_store;
 pub use resume::{Begun, Kept, Landed, Note, Notebook, Unfinished};
+pub(crate) use sort::{Said, clocks};
 pub use up::{Origin, Sent};
 pub use wire::Wire;
 

@@ -47,6 +47,11 @@ fn reasons(error: &dyn Error) -> String {
     said.join(": ")
 }
 
+/// Foreign words, for a line of a log: of bounded length, without control characters.
+fn tame(text: &str) -> String {
+    text.chars().take(400).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// By how many seconds the `Date` of an answer is ahead of `now`.
 pub(crate) fn ahead(date: &str, now: Timestamp) -> Option<i64> {
     let theirs = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).ok()?;
@@ -82,8 +87,8 @@ impl Said {
         }
         Self {
             status: raw.map(|r| r.status().as_u16()),
-            code: service.and_then(|e| e.code()).unwrap_or_default().to_owned(),
-            message: message.unwrap_or_else(|| reasons(error)),
+            code: tame(service.and_then(|e| e.code()).unwrap_or_default()),
+            message: tame(&message.unwrap_or_else(|| reasons(error))),
             ahead: header("date").and_then(|date| ahead(date, now)),
             retry_after: advice(header("x-amz-retry-after"), header("retry-after"), now),
             unconnected,
@@ -94,6 +99,7 @@ impl Said {
     pub(crate) fn in_short(&self) -> String {
         match (self.status, self.code.as_str()) {
             (None, _) => self.message.clone(),
+            (Some(200..=299), "") => format!("its answer cannot be understood: {}", self.message),
             (Some(status), "") => format!("{status} without a word of S3"),
             (Some(status), code) if self.message.is_empty() => format!("{status} {code}"),
             (Some(status), code) => format!("{status} {code} ({})", self.message),
@@ -125,8 +131,10 @@ pub(super) fn judge(what: &'static str, key: &str, said: &Said) -> Failed {
             let clocks = said.ahead.map_or("this host's clock differs from the store's".to_owned(), clocks);
             (Final, format!("{clocks}; correct the clock"))
         }
-        ("AuthorizationHeaderMalformed" | "PermanentRedirect" | "TemporaryRedirect", _)
-        | (_, Some(300..=399)) => (
+        ("AuthorizationHeaderMalformed", _) => {
+            (Final, format!("{short}: the signature names another region; correct store.region"))
+        }
+        ("PermanentRedirect" | "TemporaryRedirect", _) | (_, Some(300..=399)) => (
             Final,
             format!(
                 "{short}: the bucket is not there; correct store.region, store.endpoint or store.path_style"
@@ -163,7 +171,7 @@ pub(super) fn judge(what: &'static str, key: &str, said: &Said) -> Failed {
         ("", Some(403)) => (
             Final,
             format!(
-                "{short} for {key}: refused by something before the store, such as a proxy or a firewall"
+                "{short} for {key}: refused by something before the store, such as a proxy or a firewall, or by the rights of the key"
             ),
         ),
         ("SignatureDoesNotMatch" | "InvalidAccessKeyId", _) => (
@@ -182,9 +190,7 @@ pub(super) fn judge(what: &'static str, key: &str, said: &Said) -> Failed {
         (_, Some(502 | 504)) => (Unclear, format!("{key}: {short}: a proxy before the store had no answer")),
         ("InternalError", _) | (_, Some(500..)) => (Transient, format!("{key}: {short}")),
         // Success, with an answer that breaks off or is somebody else's.
-        (_, Some(200..=299)) => {
-            (Unclear, format!("{key}: its answer cannot be understood: {}", said.message))
-        }
+        (_, Some(200..=299)) => (Unclear, format!("{key}: {short}")),
         (_, None) => silence(key, said),
         _ => (Final, format!("{key}: {short}")),
     };

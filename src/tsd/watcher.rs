@@ -237,6 +237,7 @@ mod tests {
         for other in [
             "in/samples/Diag-1/r1/SHA256SUMS",
             "in/heartbeat/gdx-login/1",
+            "in/doctor/0123456789ab/raced",
             "out/samples/x/r1/COMMIT",
             "in/samples/x/r1/COMMIT.sig",
         ] {

@@ -9,6 +9,7 @@ mod bad_input;
 mod bad_reads;
 mod config_check;
 mod demo;
+mod doctor;
 mod fault_matrix;
 mod full_disk;
 mod half_way;

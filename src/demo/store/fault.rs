@@ -32,6 +32,8 @@ pub enum FaultKind {
     Flip,
     /// The answer states other checksums than those of the bytes that arrived.
     OtherSums,
+    /// 400 with this code; nothing was done.
+    Refuse(&'static str),
 }
 
 /// Which requests are struck, how often, and how.

@@ -238,6 +238,9 @@ impl Store {
                 }
                 response
             }
+            (None, Some(FaultKind::Refuse(code))) => {
+                s3_error(StatusCode::BAD_REQUEST, code, "This store does not want it.")
+            }
             (None, Some(FaultKind::NoSuchUpload)) => s3_error(
                 StatusCode::NOT_FOUND,
                 "NoSuchUpload",

@@ -115,7 +115,7 @@ async fn it_is_kept_by_all_together_and_changes_under_those_who_wait() {
     drop(futures_util::future::join_all(all).await);
     let rate = 40.0 / began.elapsed().as_secs_f64();
     assert!((18.0..22.0).contains(&rate), "{rate} MiB/s");
-    assert_eq!(pace.piece(1 << 20), 20 << 16);
+    assert_eq!(pace.piece(4 << 20), 20 << 16);
 
     pace.set(&limited(Some(1024)));
     let waiting = pace.pass(10 << 20);

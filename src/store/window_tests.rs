@@ -135,7 +135,7 @@ impl Run<'_> {
                     at += 1;
                 } else if arrived {
                     done += if now > self.from { active[at].bytes as f64 + self.request } else { 0.0 };
-                    drop(active.swap_remove(at));
+                    let _arrived = active.swap_remove(at);
                 } else {
                     at += 1;
                 }

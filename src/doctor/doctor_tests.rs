@@ -106,7 +106,7 @@ fn a_store_that_checks_nothing_is_told_of_and_can_be_used() {
 #[test]
 fn what_is_configured_and_does_not_hold_must_be_mended() {
     type Change = fn(&mut Facts);
-    let table: [(Change, &str, &str); 8] = [
+    let table: [(Change, &str, &str); 9] = [
         (
             |f| {
                 f.configured.checksum = Checksum::Crc32C;
@@ -143,6 +143,7 @@ fn what_is_configured_and_does_not_hold_must_be_mended() {
             "keys with odd characters",
             "cannot be sent here",
         ),
+        (|f| f.completed = no("200"), "completion of an upload", "files larger than store.part_size"),
         (
             |f| {
                 f.configured.role = Role::Tsd;
@@ -244,6 +245,7 @@ async fn the_demonstration_s_store_is_as_strict_as_it_says_from_the_sender_s_sid
     assert_eq!((facts.most_parts, facts.winners), (Some(10_000), Some(1)));
     assert!(facts.only_new.is_yes() && facts.long_key.is_yes() && facts.odd_key.is_yes());
     assert!(matches!(&facts.small_parts, Answered::No(said) if said.contains("EntityTooSmall")));
+    assert!(facts.completed.is_yes(), "{:?}", facts.completed);
     assert!(matches!(&facts.completed_again, Answered::No(said) if said.contains("NoSuchUpload")));
     assert_eq!((facts.too_large.clone(), facts.ahead.is_some_and(|a| a.abs() < 5)), (None, true));
     assert!(facts.up.len() == 3 && facts.up.iter().all(|(_, rate)| *rate > 0), "{:?}", facts.up);

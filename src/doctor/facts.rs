@@ -181,6 +181,8 @@ pub struct Facts {
     pub small_parts: Answered,
     /// Whether the parts of an upload can be listed.
     pub list_parts: Answered,
+    /// Whether an upload can be completed, in an answer that is understood.
+    pub completed: Answered,
     /// Whether a completion can be repeated.
     pub completed_again: Answered,
     /// Whether `If-None-Match: *` on an existing key is refused.
@@ -231,6 +233,7 @@ impl Facts {
             unclear_part: None,
             small_parts: Answered::NotAsked,
             list_parts: Answered::NotAsked,
+            completed: Answered::NotAsked,
             completed_again: Answered::NotAsked,
             only_new: Answered::NotAsked,
             winners: None,

@@ -257,6 +257,13 @@ impl Judge {
         );
         let no = "refused: not needed, what was sent is remembered on this side";
         self.plain("list of an upload's parts", &facts.list_parts, "understood; not needed", no);
+        match &facts.completed {
+            Answered::No(said) => {
+                let text = format!("files larger than store.part_size cannot be sent here: {said}");
+                self.mend("completion of an upload", text);
+            }
+            other => self.plain("completion of an upload", other, "taken", ""),
+        }
         let yes = "taken again: an answer that was lost costs nothing";
         let no =
             "refused: after a lost answer it is not known whether the object is there, so it is sent again";

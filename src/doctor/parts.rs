@@ -75,10 +75,16 @@ impl Exam {
         match done {
             Ok(()) => {
                 self.keeps(&key);
+                self.facts.completed = Answered::Yes;
                 self.facts.completed_again = works(&self.probe.complete(&key, &upload, &parts).await);
             }
-            Err(said) => {
-                self.facts.completed_again = Answered::Unknown(said.in_short());
+            // Done, in words that we do not understand.
+            Err(said) if said.status == Some(200) => {
+                self.keeps(&key);
+                self.facts.completed = Answered::No(said.in_short());
+            }
+            refused => {
+                self.facts.completed = works(&refused);
                 self.abort(&key, &upload).await;
             }
         }

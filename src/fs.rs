@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags};
+use rustix::fs::{CWD, FallocateFlags, RenameFlags};
 use rustix::io::Errno;
 
 use crate::lease::{self, Fenced};
@@ -186,6 +186,8 @@ pub enum Mode {
     Emptied,
     /// What there is stays, and what is written follows it.
     Append,
+    /// What there is stays; the writer says where he writes.
+    Kept,
 }
 
 /// Opens a file for writing. Long writing asks for permits of its own on the way.
@@ -196,8 +198,28 @@ pub fn open(path: &Path, mode: Mode) -> Result<File, FsError> {
         Mode::New => options.write(true).create_new(true),
         Mode::Emptied => options.write(true).create(true).truncate(true),
         Mode::Append => options.append(true).create(true),
+        Mode::Kept => options.write(true),
     };
     options.open(path).map_err(FsError::at("open for writing", path))
+}
+
+/// Takes the room of `bytes` bytes on the disk at once, so that a disk that is too full says so before anything is written, and a
+/// large file lies in one piece. `moved` is called after each step. False: this file system cannot do it.
+pub fn allocate(file: &File, path: &Path, bytes: u64, moved: impl Fn()) -> Result<bool, FsError> {
+    /// No single call has more to do than a slow disk does in little time.
+    const STEP: u64 = 16 << 30;
+    let mut at = 0;
+    while at < bytes {
+        permitted("allocate room for", path)?;
+        match rustix::fs::fallocate(file, FallocateFlags::empty(), at, STEP.min(bytes - at)) {
+            Ok(()) => at += STEP,
+            Err(Errno::INTR) => {}
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(false),
+            Err(e) => return Err(FsError::at("allocate room for", path)(e.into())),
+        }
+        moved();
+    }
+    Ok(true)
 }
 
 /// A second name for a file, on the same file system.

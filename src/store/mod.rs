@@ -9,23 +9,33 @@
 //! - Stalled-stream protection is off; instead every attempt has a deadline.
 //! - Files are read and written on the lanes of their disks ([`crate::disk`]), which the caller names.
 mod attempt;
+mod begun;
 mod buffers;
 mod connect;
 mod down;
 mod error;
 mod fence;
+mod fetch;
 mod headers;
 mod listen;
+mod listing;
+mod part;
+mod ranges;
 mod slots;
 mod up;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
 
+pub use begun::Begun;
 pub use down::Target;
 pub use error::StoreError;
 pub use listen::{Cut, Heard, Listener, Part, listening};
+pub use listing::Listed;
+pub use part::SYNC_EVERY;
 pub use up::{Origin, Sent};
 
 use crate::conf::StoreConf;
@@ -46,9 +56,11 @@ pub struct Store {
     prefix: String,
     part_size: u64,
     max_parts: u64,
+    range_size: u64,
+    /// Found out: it answers with the whole object whatever range is asked for.
+    no_ranges: Arc<AtomicBool>,
     slots: Slots,
     buffers: Buffers,
-    #[allow(dead_code)]
     hashing: Hashing,
     /// Of one request.
     attempts: u32,
@@ -72,6 +84,8 @@ impl Store {
             prefix: conf.prefix.clone(),
             part_size: conf.part_size,
             max_parts: conf.max_parts as u64,
+            range_size: conf.range_size,
+            no_ranges: Arc::default(),
             slots: Slots::new(conf.parts_in_flight, conf.memory),
             buffers: Buffers::default(),
             hashing: Hashing::start(conf.hash_threads).map_err(no_threads)?,

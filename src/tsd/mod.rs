@@ -3,6 +3,7 @@
 pub mod check;
 pub mod copier;
 pub mod landing;
+mod present;
 pub mod verifier;
 pub mod watcher;
 

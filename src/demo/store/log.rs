@@ -1,6 +1,7 @@
 //! The last requests as the store saw them: who asked for what, and what was answered.
 //!
-//! Query values are left out (a presigned URL carries its signature there), and so are headers: nothing secret is kept.
+//! Query values are left out (a presigned URL carries its signature there), and so are headers but for the range: nothing
+//! secret is kept.
 //! The ring is bounded; the oldest go first.
 
 use std::collections::VecDeque;
@@ -28,6 +29,8 @@ pub struct RequestLog {
     pub path: String,
     /// The names in the query, in their order.
     pub query: Vec<String>,
+    /// Which bytes were asked for, as it came: `bytes=0-99`.
+    pub range: Option<String>,
     /// What was answered; 0 if the connection was cut instead.
     pub status: u16,
 }
@@ -40,6 +43,7 @@ impl RequestLog {
             method: head.method.to_string(),
             path: head.uri.path().to_owned(),
             query: names.map(|pair| pair.split('=').next().unwrap_or(pair).to_owned()).collect(),
+            range: head.headers.get("range").and_then(|range| range.to_str().ok()).map(str::to_owned),
             status: 0,
         }
     }

@@ -11,6 +11,7 @@ mod config_check;
 mod demo;
 mod fault_matrix;
 mod full_disk;
+mod go_on;
 mod half_way;
 mod hostile_bucket;
 mod hung_disk;

@@ -143,6 +143,19 @@ pub fn write_volatile(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
 
 /// Renames without ever replacing: an existing `to` is an `AlreadyExists` error and stays untouched.
 pub fn publish(from: &Path, to: &Path) -> Result<(), FsError> {
+    rename(from, to)?;
+    for parent in [to.parent(), from.parent()].into_iter().flatten() {
+        sync_dir(parent)?;
+    }
+    Ok(())
+}
+
+/// The same without the fsync of the directories, for many files in a row: the caller fsyncs their directories at the end.
+pub fn publish_unsynced(from: &Path, to: &Path) -> Result<(), FsError> {
+    rename(from, to)
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), FsError> {
     permitted("rename into place", to)?;
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Ok(()) => {}
@@ -154,9 +167,6 @@ pub fn publish(from: &Path, to: &Path) -> Result<(), FsError> {
             rustix::fs::rename(from, to).map_err(|e| FsError::at("rename into place", to)(e.into()))?;
         }
         Err(e) => return Err(FsError::at("rename into place", to)(e.into())),
-    }
-    for parent in [to.parent(), from.parent()].into_iter().flatten() {
-        sync_dir(parent)?;
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use super::attempt::Asked;
 use super::begun::Begun;
 use super::error::sort;
 use super::fetch::{Coming, Errand, Object, Piece};
+use super::lead::Lead;
 use super::part::{PartFile, SYNC_EVERY};
 use super::{Store, StoreError};
 use crate::disk::{Disk, DiskError, Hold, OnDisk, Parked, Room};
@@ -50,6 +51,7 @@ struct Growing<'a, 'b> {
     file: Option<Parked<PartFile>>,
     digest: Stream,
     unsynced: u64,
+    lead: Lead,
 }
 
 /// The end of a file, in hand.
@@ -98,12 +100,13 @@ impl Store {
         let from = target.begun.as_ref().map_or(0, |begun| begun.synced);
         let etag = target.begun.as_ref().map(|begun| begun.etag.clone().into()).unwrap_or_default();
         let object = Arc::new(Object { key: key.to_owned(), size: target.size, etag });
-        let errand = Errand { urgency: target.urgency, flow: target.flow, meter: meter.clone() };
         meter.add(from);
         let (mut growing, last) = loop {
             let state = target.begun.as_ref().map_or_else(|| HashState::new(false), |b| b.state.clone());
             let digest = self.hashing.stream(state);
-            let growing = Growing { target: &target, object: &object, file: None, digest, unsynced: 0 };
+            let (lead, meter) = (Lead::new(), meter.clone());
+            let errand = Errand { urgency: target.urgency, flow: target.flow, meter, lead: lead.clone() };
+            let growing = Growing { target: &target, object: &object, file: None, digest, unsynced: 0, lead };
             let (to, coming) = unbounded_channel(); // each entry has its slot
             let (last, ()) = tokio::try_join!(growing.grow(coming), self.pieces(&object, from, &errand, to))?;
             if let Some(landed) = last {
@@ -140,6 +143,7 @@ impl<'a, 'b> Growing<'a, 'b> {
     ) -> Result<Option<(Growing<'a, 'b>, Last)>, StoreError> {
         while let Some(next) = coming.recv().await {
             let Some(piece) = next.here().await? else { return Ok(None) };
+            self.lead.taken();
             let digest = self.digest.feed(piece.bytes.clone());
             if piece.range.until == self.object.size {
                 return Ok(Some((self, Last { piece, digest })));
@@ -158,6 +162,7 @@ impl<'a, 'b> Growing<'a, 'b> {
                 self.write(piece.bytes, Some(state)).await?;
                 self.unsynced = 0;
             }
+            self.lead.written();
         }
         let why = format!("{}: its end was not asked for", self.object.key);
         Err(StoreError::Outage { what: "finish an answer", why })

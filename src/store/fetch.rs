@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use super::attempt::{Asked, Class, Failed};
 use super::buffers::Buffer;
 use super::error::sort;
+use super::lead::Lead;
 use super::ranges::{Odd, Range, Said, begins, ranges};
 use super::slots::{Ask, Slot};
 use super::{Store, StoreError};
@@ -96,6 +97,7 @@ pub(super) struct Errand {
     pub urgency: u8,
     pub flow: u64,
     pub meter: Meter,
+    pub lead: Lead,
 }
 
 impl Store {
@@ -111,10 +113,12 @@ impl Store {
             return self.stream(object, from, errand, to).await;
         }
         for range in ranges(from, object.size, self.range_size) {
+            let turn = errand.lead.ask().await;
             let slot = self.slot(range, errand).await;
             let (me, object, meter) = (self.clone(), object.clone(), errand.meter.clone());
             let flies = tokio::spawn(async move {
                 let bytes = me.range(&object, range, &meter).await?;
+                turn.arrived();
                 Ok(bytes.map(|bytes| Piece { range, bytes, slot }))
             });
             if to.send(Coming::Flying(Flying(flies))).is_err() {
@@ -257,6 +261,7 @@ impl Store {
         let mut at = same_object(object, all, &answer)?;
         let (mut body, mut chunk) = (answer.body, Bytes::new());
         while let Some(range) = rest.peek().copied() {
+            let turn = errand.lead.ask().await;
             let slot = self.slot(range, errand).await;
             let length = usize::try_from(range.len()).unwrap_or(usize::MAX);
             let mut filling = Filling { buffer: self.buffers.take(length), filled: 0 };
@@ -277,6 +282,7 @@ impl Store {
                 }
             }
             errand.meter.add(range.len());
+            turn.arrived();
             let _now_sent = rest.next();
             if to.send(Coming::Here(Piece { range, bytes: filling.buffer.freeze(), slot })).is_err() {
                 return Ok(false);

@@ -17,6 +17,7 @@ mod error;
 mod fence;
 mod fetch;
 mod headers;
+mod lead;
 mod listen;
 mod listing;
 mod part;

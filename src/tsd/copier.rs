@@ -5,7 +5,7 @@
 //! files stay, and an unfinished one is gone on with where it was last brought to the disk (`present`).
 //! What a package will write is reserved first, so that packages side by side do not fill the disk together.
 //! Fails a package whose objects are not what its manifest promises; a store or a disk out of order is an outage.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -128,7 +128,8 @@ fn make_dirs(on: &OnDisk, way: &Way) -> Result<(), FsError> {
     Ok(())
 }
 
-/// A whole, right, fsynced part becomes the file. Late, it is one that the next attempt finds whole.
+/// A whole, right, fsynced part becomes the file. The directories are fsynced once, in the end: a name that a power cut takes
+/// back only means to fetch the file again. Late, it is one that the next attempt finds whole.
 fn publish(on: &OnDisk, way: &Way, part: &Path, path: &RelPath) -> Result<(), FsError> {
     let target = way.incoming.join(path.as_str());
     set_mode(on, part, way.place.file_mode)?;
@@ -139,11 +140,16 @@ fn publish(on: &OnDisk, way: &Way, part: &Path, path: &RelPath) -> Result<(), Fs
         }
     }
     on.moved();
-    fs::publish(part, &target)
+    fs::publish_unsynced(part, &target)
 }
 
-/// The manifest is the last file; then nothing unfinished is left.
-fn conclude(on: &OnDisk, way: &Way, text: &[u8]) -> Result<(), FsError> {
+/// All names are brought to the disk. The manifest is the last file; then nothing unfinished is left.
+fn conclude(on: &OnDisk, way: &Way, files: &[File], text: &[u8]) -> Result<(), FsError> {
+    let below = files.iter().flat_map(|file| Path::new(file.path.as_str()).ancestors().skip(1));
+    for dir in below.collect::<BTreeSet<_>>() {
+        fs::sync_dir(&way.incoming.join(dir))?;
+        on.moved();
+    }
     let listed = way.incoming.join(MANIFEST);
     fs::write_durably_via(&way.parts, &listed, text)?;
     set_mode(on, &listed, way.place.file_mode)?;
@@ -198,7 +204,7 @@ impl Copying {
             let detail = format!("the files have {total} bytes together, COMMIT says {bytes}");
             return Err(Blame::stop(Reason::BytesDiffer, detail));
         }
-        way.on(move |on, way| conclude(on, way, &text)).await?;
+        way.on(move |on, way| conclude(on, way, &files, &text)).await?;
         let facts = Facts { place: Some(way.incoming.display().to_string()), ..Facts::default() };
         let _moved = self.journal.step(id, Some(State::Copying), State::Copied, NAME, facts).await?;
         Ok(())

@@ -18,7 +18,9 @@ const SIZE: u64 = 256 << 20;
 
 /// A world whose receiver has few ranges of the usual size on the wire.
 async fn world() -> World {
-    let conf = format!("store.parts_in_flight = {FLYING}\nstore.range_size = \"8 MiB\"\n");
+    let conf = format!(
+        "store.parts_in_flight = {FLYING}\nstore.memory = \"32 MiB\"\nstore.range_size = \"8 MiB\"\n"
+    );
     let options = SiteOptions {
         token_life: Duration::from_secs(600),
         more_of: vec![(Role::Tsd, conf)],
@@ -63,13 +65,21 @@ fn note(world: &World, name: &str) -> PathBuf {
     area.join(format!("analyses-results~trios~{name}~r1.parts/0.progress"))
 }
 
+/// The most memory that the receiver ever had.
+fn peak(world: &World) -> u64 {
+    let pid = world.daemons.iter().find(|(role, _)| *role == Role::Tsd).unwrap().1.pid().unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().trim().parse::<u64>().unwrap() << 10
+}
+
 async fn sent(world: &mut World, ids: &[String]) {
     let all = |w: &World| ids.iter().all(|id| w.state(Role::Nsc, id) == Some(State::Transferred));
     world.until("they are in the bucket", all).await;
 }
 
 #[tokio::test]
-async fn kill_minus_nine_in_the_middle_of_a_large_download_fetches_little_again() {
+async fn a_large_download_that_is_killed_in_the_middle_fetches_little_again() {
     let mut world = world().await;
     let ids = [drop_in(&world, "Diag-large", Priority::Normal, large())];
     world.start(Role::Nsc, &[]);
@@ -131,6 +141,14 @@ async fn an_urgent_package_does_not_wait_for_a_large_one_to_end() {
     let urgent = drop_in(&world, "Diag-urgent", Priority::Urgent, vec![7; 20 << 20]);
     world.until("the urgent one is READY", |w| w.state(Role::Tsd, &urgent) == Some(State::Ready)).await;
     assert_eq!(world.state(Role::Tsd, &normal), Some(State::Copying), "the large one is still on its way");
+    world.until("most of it came", |w| asked(w, "Diag-large").len() as u64 > SIZE / RANGE / 2).await;
+    let peak = peak(&world);
+    println!(
+        "peak of the receiver: {} MiB, of which {} may be for ranges",
+        peak >> 20,
+        (FLYING * RANGE) >> 20
+    );
+    assert!(peak < FLYING * RANGE + (120 << 20), "{peak} bytes");
     world.site.store.mend();
     world.see_it_through(&[normal, urgent]).await;
 }

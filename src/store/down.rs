@@ -16,7 +16,7 @@ use super::begun::Begun;
 use super::error::sort;
 use super::fetch::{Coming, Errand, Object, Piece};
 use super::lead::Lead;
-use super::part::{PartFile, SYNC_EVERY};
+use super::part::{OpenPart, SYNC_EVERY};
 use super::{Store, StoreError};
 use crate::disk::{Disk, DiskError, Hold, OnDisk, Parked, Room};
 use crate::fs::FsError;
@@ -48,7 +48,7 @@ pub struct Target<'a> {
 struct Growing<'a, 'b> {
     target: &'a Target<'b>,
     object: &'a Object,
-    file: Option<Parked<PartFile>>,
+    file: Option<Parked<OpenPart>>,
     digest: Stream,
     unsynced: u64,
     lead: Lead,
@@ -123,7 +123,7 @@ impl Store {
         let job = move |on: &OnDisk| {
             let mut file = match file {
                 Some(file) => file,
-                None => Parked::new(&disk, PartFile::open(on, &path, begun.as_ref(), &room)?),
+                None => Parked::new(&disk, OpenPart::open(on, &path, begun.as_ref(), &room)?),
             };
             let part = file.get_mut(on);
             part.write(on, &piece.bytes)?;
@@ -182,7 +182,7 @@ impl<'a, 'b> Growing<'a, 'b> {
             let mut file = match file {
                 Some(file) => file,
                 None => {
-                    let mut part = PartFile::open(on, &path, begun.as_ref(), &room)?;
+                    let mut part = OpenPart::open(on, &path, begun.as_ref(), &room)?;
                     part.allocate(on, size)?;
                     Parked::new(&disk, part)
                 }

@@ -183,6 +183,8 @@ async fn a_store_that_ignores_ranges_is_taken_as_it_is() {
     let bench = Bench::new("").await;
     let bytes = bytes(40 * STEP + 3, 4);
     bench.put(&bytes).await;
+    // Whatever has come until it is noticed: nothing of it may keep the file waiting.
+    bench.fault(FaultKind::Delay(Duration::from_millis(100)), 2);
     bench.fault(FaultKind::IgnoreRange, 1000);
     bench.comes(&bytes).await;
     assert!(bench.store.ranges_are_ignored());

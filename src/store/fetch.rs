@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use super::attempt::{Asked, Class, Failed};
 use super::buffers::Buffer;
 use super::error::sort;
-use super::lead::Lead;
+use super::lead::{Lead, Turn};
 use super::ranges::{Odd, Range, Said, begins, ranges};
 use super::slots::{Ask, Slot};
 use super::{Store, StoreError};
@@ -113,12 +113,13 @@ impl Store {
             return self.stream(object, from, errand, to).await;
         }
         for range in ranges(from, object.size, self.range_size) {
-            let turn = errand.lead.ask().await;
-            let slot = self.slot(range, errand).await;
+            let Some((turn, slot)) = self.turn(range, errand, &to).await else { break };
             let (me, object, meter) = (self.clone(), object.clone(), errand.meter.clone());
             let flies = tokio::spawn(async move {
                 let bytes = me.range(&object, range, &meter).await?;
-                turn.arrived();
+                if bytes.is_some() {
+                    turn.arrived();
+                }
                 Ok(bytes.map(|bytes| Piece { range, bytes, slot }))
             });
             if to.send(Coming::Flying(Flying(flies))).is_err() {
@@ -126,6 +127,23 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// What one request needs. None: nobody waits for its bytes any more.
+    async fn turn(
+        &self,
+        range: Range,
+        errand: &Errand,
+        to: &UnboundedSender<Coming>,
+    ) -> Option<(Turn, Slot)> {
+        let both = async {
+            let turn = errand.lead.ask().await;
+            (turn, self.slot(range, errand).await)
+        };
+        tokio::select! {
+            both = both => Some(both),
+            () = to.closed() => None,
+        }
     }
 
     /// Its turn may be long in coming, because others are more urgent: that is bounded by the slots, and nothing hangs. Whoever
@@ -261,8 +279,7 @@ impl Store {
         let mut at = same_object(object, all, &answer)?;
         let (mut body, mut chunk) = (answer.body, Bytes::new());
         while let Some(range) = rest.peek().copied() {
-            let turn = errand.lead.ask().await;
-            let slot = self.slot(range, errand).await;
+            let Some((turn, slot)) = self.turn(range, errand, to).await else { return Ok(false) };
             let length = usize::try_from(range.len()).unwrap_or(usize::MAX);
             let mut filling = Filling { buffer: self.buffers.take(length), filled: 0 };
             while (filling.filled as u64) < range.len() {

@@ -13,7 +13,7 @@ use crate::fs::{self, FsError, Mode};
 pub const SYNC_EVERY: u64 = 64 << 20;
 
 /// An open part.
-pub(super) struct PartFile {
+pub(super) struct OpenPart {
     file: File,
     path: PathBuf,
     written: u64,
@@ -23,7 +23,7 @@ pub(super) struct PartFile {
     allocated: bool,
 }
 
-impl PartFile {
+impl OpenPart {
     /// Begins one, in place of whatever bears its name, or goes on with one.
     pub(super) fn open(
         on: &OnDisk,

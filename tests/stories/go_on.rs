@@ -40,13 +40,13 @@ fn drop_in(world: &World, name: &str, priority: Priority, bytes: Vec<u8>) -> Str
 }
 
 /// Each answer takes a while, so that there is a middle.
-fn slowly(world: &World, name: &str) {
+fn slowly(world: &World, name: &str, each: Duration) {
     world.site.store.fault(FaultRule {
         method: Some(http::Method::GET),
         key_contains: Some(format!("/{name}/r1/data.vcf")),
         query_contains: None,
         times: 10_000,
-        kind: FaultKind::Delay(Duration::from_millis(150)),
+        kind: FaultKind::Delay(each),
     });
 }
 
@@ -84,7 +84,7 @@ async fn a_large_download_that_is_killed_in_the_middle_fetches_little_again() {
     let ids = [drop_in(&world, "Diag-large", Priority::Normal, large())];
     world.start(Role::Nsc, &[]);
     sent(&mut world, &ids).await;
-    slowly(&world, "Diag-large");
+    slowly(&world, "Diag-large", Duration::from_millis(150));
     world.start(Role::Tsd, &[]);
     // Twice, each time behind another fsync.
     for life in 1..=2 {
@@ -113,7 +113,7 @@ async fn what_was_begun_of_an_object_that_was_replaced_is_fetched_anew() {
     let ids = [drop_in(&world, "Diag-large", Priority::Normal, large())];
     world.start(Role::Nsc, &[]);
     sent(&mut world, &ids).await;
-    slowly(&world, "Diag-large");
+    slowly(&world, "Diag-large", Duration::from_millis(150));
     world.start(Role::Tsd, &[]);
     world.until("some of it is on record", |w| note(w, "Diag-large").is_file()).await;
     world.kill(Role::Tsd).await;
@@ -135,13 +135,20 @@ async fn an_urgent_package_does_not_wait_for_a_large_one_to_end() {
     let normal = drop_in(&world, "Diag-large", Priority::Normal, large());
     world.start(Role::Nsc, &[]);
     sent(&mut world, std::slice::from_ref(&normal)).await;
-    slowly(&world, "Diag-large");
+    // At four a time it would take most of a minute.
+    slowly(&world, "Diag-large", Duration::from_secs(5));
     world.start(Role::Tsd, &[]);
-    world.until("the large one is on its way", |w| asked(w, "Diag-large").len() > FLYING as usize).await;
+    world.until("the large one is on its way", |w| asked(w, "Diag-large").len() >= FLYING as usize).await;
     let urgent = drop_in(&world, "Diag-urgent", Priority::Urgent, vec![7; 20 << 20]);
     world.until("the urgent one is READY", |w| w.state(Role::Tsd, &urgent) == Some(State::Ready)).await;
     assert_eq!(world.state(Role::Tsd, &normal), Some(State::Copying), "the large one is still on its way");
-    world.until("most of it came", |w| asked(w, "Diag-large").len() as u64 > SIZE / RANGE / 2).await;
+    let gets = world.site.store.requests().into_iter().filter(|r| r.method == "GET").map(|r| r.path);
+    let behind = gets.skip_while(|path| !path.ends_with("/Diag-urgent/r1/COMMIT"));
+    let before = behind.take_while(|path| !path.ends_with("/Diag-urgent/r1/data.vcf"));
+    let before = before.filter(|path| path.ends_with("/Diag-large/r1/data.vcf")).count();
+    assert!(before <= 2 * FLYING as usize, "{before} ranges of the large one came first");
+    world.site.store.mend();
+    world.until("so is the large one", |w| w.state(Role::Tsd, &normal) == Some(State::Ready)).await;
     let peak = peak(&world);
     println!(
         "peak of the receiver: {} MiB, of which {} may be for ranges",
@@ -149,6 +156,5 @@ async fn an_urgent_package_does_not_wait_for_a_large_one_to_end() {
         (FLYING * RANGE) >> 20
     );
     assert!(peak < FLYING * RANGE + (120 << 20), "{peak} bytes");
-    world.site.store.mend();
     world.see_it_through(&[normal, urgent]).await;
 }

@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags};
+use rustix::fs::{CWD, FallocateFlags, RenameFlags};
 use rustix::io::Errno;
 
 use crate::lease::{self, Fenced};
@@ -143,6 +143,19 @@ pub fn write_volatile(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
 
 /// Renames without ever replacing: an existing `to` is an `AlreadyExists` error and stays untouched.
 pub fn publish(from: &Path, to: &Path) -> Result<(), FsError> {
+    rename(from, to)?;
+    for parent in [to.parent(), from.parent()].into_iter().flatten() {
+        sync_dir(parent)?;
+    }
+    Ok(())
+}
+
+/// The same without the fsync of the directories, for many files in a row: the caller fsyncs their directories at the end.
+pub fn publish_unsynced(from: &Path, to: &Path) -> Result<(), FsError> {
+    rename(from, to)
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), FsError> {
     permitted("rename into place", to)?;
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Ok(()) => {}
@@ -154,9 +167,6 @@ pub fn publish(from: &Path, to: &Path) -> Result<(), FsError> {
             rustix::fs::rename(from, to).map_err(|e| FsError::at("rename into place", to)(e.into()))?;
         }
         Err(e) => return Err(FsError::at("rename into place", to)(e.into())),
-    }
-    for parent in [to.parent(), from.parent()].into_iter().flatten() {
-        sync_dir(parent)?;
     }
     Ok(())
 }
@@ -186,6 +196,8 @@ pub enum Mode {
     Emptied,
     /// What there is stays, and what is written follows it.
     Append,
+    /// What there is stays; the writer says where he writes.
+    Kept,
 }
 
 /// Opens a file for writing. Long writing asks for permits of its own on the way.
@@ -196,8 +208,28 @@ pub fn open(path: &Path, mode: Mode) -> Result<File, FsError> {
         Mode::New => options.write(true).create_new(true),
         Mode::Emptied => options.write(true).create(true).truncate(true),
         Mode::Append => options.append(true).create(true),
+        Mode::Kept => options.write(true),
     };
     options.open(path).map_err(FsError::at("open for writing", path))
+}
+
+/// Takes the room of `bytes` bytes on the disk at once, so that a disk that is too full says so before anything is written, and a
+/// large file lies in one piece. `moved` is called after each step. False: this file system cannot do it.
+pub fn allocate(file: &File, path: &Path, bytes: u64, moved: impl Fn()) -> Result<bool, FsError> {
+    /// No single call has more to do than a slow disk does in little time.
+    const STEP: u64 = 16 << 30;
+    let mut at = 0;
+    while at < bytes {
+        permitted("allocate room for", path)?;
+        match rustix::fs::fallocate(file, FallocateFlags::empty(), at, STEP.min(bytes - at)) {
+            Ok(()) => at += STEP,
+            Err(Errno::INTR) => {}
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(false),
+            Err(e) => return Err(FsError::at("allocate room for", path)(e.into())),
+        }
+        moved();
+    }
+    Ok(true)
 }
 
 /// A second name for a file, on the same file system.

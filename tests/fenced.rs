@@ -85,7 +85,7 @@ async fn nothing_is_changed_without_a_lease() {
     lease.release().unwrap();
 
     type Change<'a> = (&'static str, &'a dyn Fn() -> Result<(), FsError>);
-    let changes: [Change<'_>; 12] = [
+    let changes: [Change<'_>; 13] = [
         ("create_dir", &|| fs::create_dir(&at("new/dir"))),
         ("write_durably", &|| fs::write_durably(&at("secret"), b"x")),
         ("write_durably_via", &|| fs::write_durably_via(&at("scratch"), &at("new"), b"x")),
@@ -96,6 +96,7 @@ async fn nothing_is_changed_without_a_lease() {
         ("open new", &|| fs::open(&at("new"), Mode::New).map(drop)),
         ("open emptied", &|| fs::open(&at("large"), Mode::Emptied).map(drop)),
         ("open to append", &|| fs::open(&at("new"), Mode::Append).map(drop)),
+        ("open kept", &|| fs::open(&at("large"), Mode::Kept).map(drop)),
         ("hard_link", &|| fs::hard_link(&at("large"), &at("new"))),
         ("set_mode", &|| fs::set_mode(&at("secret"), 0o600)),
     ];

@@ -1,33 +1,28 @@
-//! Receiving: listing, small objects, and files that are hashed while their bytes arrive.
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+//! Receiving: small objects, and files that are fetched in ranges, hashed beside the wire and the disk, and written in order.
+//!
+//! A file's ranges fly side by side, each in a slot that it holds until its bytes are written and hashed, so memory is bounded by the
+//! slots whatever the file's size, and how many fly is found there too. Nothing can wait in a circle: a file takes its slots in its
+//! own order, so the earliest range that is not written yet always has one; its request ends by its deadlines; and neither the disk
+//! nor the digests ever wait for a slot. What was fsynced is on record beside the part, so a later life goes on from there.
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::{Bytes, BytesMut};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::attempt::Asked;
+use super::fetch::{Coming, Errand, Object, Piece};
+use super::lead::Lead;
+use super::part::{OpenPart, SYNC_EVERY};
+use super::received::Received;
 use super::sort::sort;
 use super::{Store, StoreError};
-use crate::disk::{Disk, Hold, Need, OnDisk, Parked, Room};
-use crate::fs::{self, FsError, Mode};
+use crate::disk::{Disk, DiskError, Hold, OnDisk, Parked, Room};
+use crate::fs::FsError;
+use crate::hashing::{Ended, Later, Stream};
 use crate::package::{Digests, HashState};
 use crate::supervisor::meter::Meter;
-
-/// Servers may send tiny chunks; writes are gathered to this size.
-const GATHER: usize = 1 << 20;
-/// What is written is brought to the disk after so much, so that no single fsync has more to do than a slow disk does within
-/// `disk.patience`, and so that its room is given back while a large file grows.
-const SYNC_EVERY: u64 = 256 << 20;
-
-/// An object as listed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// Its whole key.
-    pub key: String,
-    /// Bytes.
-    pub size: u64,
-}
 
 /// Where a fetched file is written.
 pub struct Target<'a> {
@@ -35,56 +30,62 @@ pub struct Target<'a> {
     pub hold: &'a Hold,
     /// On which disk.
     pub disk: &'a Disk,
-    /// The file, which is replaced. Nobody else writes it: the hold sees to that.
+    /// The file, which is replaced or gone on with. Nobody else writes it: the hold sees to that.
     pub path: PathBuf,
-    /// More bytes than this are refused: the promise of the commit bounds what a hostile bucket can make us write.
-    pub max: u64,
+    /// As listed. The store must not answer with more or less.
+    pub size: u64,
+    /// What an earlier life has received of it.
+    pub begun: Option<Received>,
     /// What it takes up.
     pub room: &'a Arc<Room>,
+    /// How soon.
+    pub urgency: u8,
+    /// Files of one flow share its turns.
+    pub flow: u64,
 }
 
-/// A file that grows.
-struct Growing {
-    file: File,
-    state: HashState,
+/// A file between two pieces.
+struct Growing<'a, 'b> {
+    target: &'a Target<'b>,
+    object: &'a Object,
+    file: Option<Parked<OpenPart>>,
+    digest: Stream,
     unsynced: u64,
+    lead: Lead,
+}
+
+/// The end of a file, in hand.
+struct Last {
+    piece: Piece,
+    digest: Later,
 }
 
 impl Store {
-    /// Hands every object below `prefix` to `each`, in key order, page by page.
-    pub async fn list(&self, prefix: &str, mut each: impl FnMut(Listed)) -> Result<(), StoreError> {
-        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
-        let mut pages = request.into_paginator().send();
-        loop {
-            self.fresh_headers().await?;
-            let Some(page) = pages.next().await else { return Ok(()) };
-            let page = page.map_err(|e| StoreError::from(sort("list the bucket", prefix)(e)))?;
-            for object in page.contents() {
-                if let Some(key) = object.key() {
-                    let size = object.size().and_then(|s| u64::try_from(s).ok()).unwrap_or(0);
-                    each(Listed { key: key.to_owned(), size });
-                }
-            }
-        }
-    }
-
     /// A whole small object, at most `max` bytes whatever the server claims.
     pub async fn get_small(&self, key: &str, max: u64) -> Result<Bytes, StoreError> {
         let asked = Asked { what: "hand out an object", key, bytes: 0 };
         let get = || async {
             let get = self.client.get_object().bucket(&self.bucket).key(key).send().await;
-            get.map_err(sort(asked.what, key))
-        };
-        let mut body = self.ask(asked, get).await?.body;
-        let mut bytes = BytesMut::new();
-        while let Some(chunk) = self.in_time(key, body.next()).await? {
-            let chunk = chunk.map_err(|e| cut_short(key, &e))?;
-            bytes.extend_from_slice(&chunk);
-            if bytes.len() as u64 > max {
-                return Err(StoreError::TooLarge { key: key.to_owned(), size: bytes.len() as u64, max });
+            let (mut body, mut bytes) = (get.map_err(sort(asked.what, key))?.body, BytesMut::new());
+            while let Some(chunk) = self.received(key, &mut body).await? {
+                bytes.extend_from_slice(&chunk);
+                if bytes.len() as u64 > max {
+                    let size = bytes.len() as u64;
+                    return Err(StoreError::TooLarge { key: key.to_owned(), size, max }.into());
+                }
             }
-        }
-        Ok(bytes.freeze())
+            Ok(bytes.freeze())
+        };
+        Ok(self.ask(asked, get).await?)
+    }
+
+    /// Whether a file of this size takes several requests, so that few of them fill the wire.
+    pub fn is_large(&self, size: u64) -> bool {
+        size > self.range_size
+    }
+
+    pub(super) fn ranges_are_ignored(&self) -> bool {
+        self.no_ranges.load(Relaxed)
     }
 
     /// Writes an object to a file, fsyncs it and returns what its bytes were. `seal` is called with that on the disk's thread
@@ -96,93 +97,115 @@ impl Store {
         meter: &Meter,
         seal: impl FnOnce(&OnDisk, &Digests) -> Result<(), FsError> + Send + 'static,
     ) -> Result<Digests, StoreError> {
-        let asked = Asked { what: "hand out an object", key, bytes: 0 };
-        let get = || async {
-            let get = self.client.get_object().bucket(&self.bucket).key(key).send().await;
-            get.map_err(sort(asked.what, key))
+        let from = target.begun.as_ref().map_or(0, |begun| begun.synced);
+        let etag = target.begun.as_ref().map(|begun| begun.etag.clone().into()).unwrap_or_default();
+        let object = Arc::new(Object { key: key.to_owned(), size: target.size, etag });
+        meter.add(from);
+        let (mut growing, last) = loop {
+            let state = target.begun.as_ref().map_or_else(|| HashState::new(false), |b| b.state.clone());
+            let digest = self.hashing.stream(state);
+            let (lead, meter) = (Lead::new(), meter.clone());
+            let errand = Errand { urgency: target.urgency, flow: target.flow, meter, lead: lead.clone() };
+            let growing = Growing { target: &target, object: &object, file: None, digest, unsynced: 0, lead };
+            let (to, coming) = unbounded_channel(); // each entry has its slot
+            let (last, ()) = tokio::try_join!(growing.grow(coming), self.pieces(&object, from, &errand, to))?;
+            if let Some(landed) = last {
+                break landed;
+            }
+            // The second time round there are no ranges that could be ignored.
+            if !self.no_ranges.swap(true, Relaxed) {
+                tracing::warn!(key, "the store ignores ranges, so each file comes over one connection");
+            }
         };
-        let mut body = self.ask(asked, get).await?.body;
-        let (mut growing, mut gathered, mut total) = (None, BytesMut::with_capacity(GATHER), 0u64);
-        while let Some(chunk) = self.in_time(key, body.next()).await? {
-            let chunk = chunk.map_err(|e| cut_short(key, &e))?;
-            total += chunk.len() as u64;
-            if total > target.max {
-                return Err(StoreError::TooLarge { key: key.to_owned(), size: total, max: target.max });
-            }
-            meter.add(chunk.len() as u64);
-            gathered.extend_from_slice(&chunk);
-            if gathered.len() >= GATHER {
-                let full = std::mem::replace(&mut gathered, BytesMut::with_capacity(GATHER)).freeze();
-                let job = target.grows(growing.take(), full);
-                growing = Some(target.hold.on(target.disk, job).await??);
-            }
-        }
-        let last = target.grows(growing.take(), gathered.freeze());
-        let (path, room) = (target.path.clone(), target.room.clone());
+        let digests = last.digest.state().await.map_err(no_digest)?.finish();
+        let (file, disk, path) = (growing.file.take(), target.disk.clone(), target.path.clone());
+        let (begun, room, piece) = (target.begun.clone(), target.room.clone(), last.piece);
         let job = move |on: &OnDisk| {
-            let mut growing = last(on)?;
-            growing.get_mut(on).sync(on, &path, &room)?;
-            on.moved();
-            let state = std::mem::replace(&mut growing.get_mut(on).state, HashState::new(false));
-            let digests = state.finish();
+            let mut file = match file {
+                Some(file) => file,
+                None => Parked::new(&disk, OpenPart::open(on, &path, begun.as_ref(), &room)?),
+            };
+            let part = file.get_mut(on);
+            part.write(on, &piece.bytes)?;
+            part.sync(on)?;
             seal(on, &digests)?;
             Ok::<_, FsError>(digests)
         };
         Ok(target.hold.on(target.disk, job).await??)
     }
-
-    /// The SDK's deadlines end with the headers of an answer; a body that stands still must not be waited for for ever, and
-    /// it is the store's fault, not the package's.
-    async fn in_time<T>(&self, key: &str, chunk: impl Future<Output = T>) -> Result<T, StoreError> {
-        let late = |_| StoreError::Outage {
-            what: "go on with an answer",
-            why: format!("{key}: nothing came for {:?}", self.patience),
-        };
-        tokio::time::timeout(self.patience, chunk).await.map_err(late)
-    }
 }
 
-impl Target<'_> {
-    /// Work for the disk: the next bytes, into the file that is created with the first of them.
-    fn grows(
-        &self,
-        growing: Option<Parked<Growing>>,
-        bytes: Bytes,
-    ) -> impl FnOnce(&OnDisk) -> Result<Parked<Growing>, FsError> + Send + use<> {
-        let (disk, path, room) = (self.disk.clone(), self.path.clone(), self.room.clone());
-        move |on| {
-            let mut growing = match growing {
-                Some(growing) => growing,
-                None => Parked::new(&disk, Growing::create(on, &path)?),
-            };
-            growing.get_mut(on).write(on, &path, &bytes, &room)?;
-            Ok(growing)
+impl<'a, 'b> Growing<'a, 'b> {
+    /// Writes and hashes what comes, up to the last piece, which it gives back. None: the store ignores ranges.
+    async fn grow(
+        mut self,
+        mut coming: UnboundedReceiver<Coming>,
+    ) -> Result<Option<(Growing<'a, 'b>, Last)>, StoreError> {
+        while let Some(next) = coming.recv().await {
+            let Some(piece) = next.here().await? else { return Ok(None) };
+            self.lead.taken();
+            let digest = self.digest.feed(piece.bytes.clone());
+            if piece.range.until == self.object.size {
+                return Ok(Some((self, Last { piece, digest })));
+            }
+            self.unsynced += piece.range.len();
+            if self.unsynced < SYNC_EVERY {
+                self.write(piece.bytes, None).await?;
+                let slot = piece.slot;
+                // The bytes are in memory until they are hashed, whether anybody still wants to know or not.
+                drop(tokio::spawn(async move {
+                    drop(digest.state().await);
+                    drop(slot);
+                }));
+            } else {
+                let state = digest.state().await.map_err(no_digest)?;
+                self.write(piece.bytes, Some(state)).await?;
+                self.unsynced = 0;
+            }
+            self.lead.written();
         }
-    }
-}
-
-impl Growing {
-    fn create(_: &OnDisk, path: &Path) -> Result<Self, FsError> {
-        let file = fs::open(path, Mode::Emptied)?;
-        Ok(Self { file, state: HashState::new(false), unsynced: 0 })
+        let why = format!("{}: its end was not asked for", self.object.key);
+        Err(StoreError::Outage { what: "finish an answer", why })
     }
 
-    fn write(&mut self, on: &OnDisk, path: &Path, bytes: &[u8], room: &Room) -> Result<(), FsError> {
-        fs::permitted("write", path)?;
-        self.file.write_all(bytes).map_err(FsError::at("write", path))?;
-        on.moved();
-        self.state.update(bytes);
-        self.unsynced += bytes.len() as u64;
-        if self.unsynced >= SYNC_EVERY { self.sync(on, path, room) } else { Ok(()) }
-    }
-
-    fn sync(&mut self, _: &OnDisk, path: &Path, room: &Room) -> Result<(), FsError> {
-        self.file.sync_all().map_err(FsError::at("fsync", path))?;
-        room.used(Need { bytes: std::mem::take(&mut self.unsynced), inodes: 0 });
+    /// Work for the disk: the next bytes, into the file that is opened with the first of them. With a state: all is brought to the
+    /// disk, and it is put on record how far the file has come.
+    async fn write(&mut self, bytes: Bytes, state: Option<HashState>) -> Result<(), StoreError> {
+        let (file, target) = (self.file.take(), self.target);
+        let (disk, path, size) = (target.disk.clone(), target.path.clone(), target.size);
+        let (begun, room) = (target.begun.clone(), target.room.clone());
+        let etag = self.object.etag.get().filter(|etag| !etag.is_empty());
+        // Without a version nobody could tell later whether the rest is of the same object.
+        let note = state.zip(etag).map(|(state, etag)| Received::new(&self.object.key, etag, size, state));
+        let sync = self.unsynced >= SYNC_EVERY;
+        let job = move |on: &OnDisk| {
+            let mut file = match file {
+                Some(file) => file,
+                None => {
+                    let mut part = OpenPart::open(on, &path, begun.as_ref(), &room)?;
+                    part.allocate(on, size)?;
+                    Parked::new(&disk, part)
+                }
+            };
+            let part = file.get_mut(on);
+            part.write(on, &bytes)?;
+            if sync {
+                part.sync(on)?;
+            }
+            if let Some(note) = note {
+                note.keep(on, &path)?;
+            }
+            Ok::<_, FsError>(file)
+        };
+        self.file = Some(target.hold.on(target.disk, job).await??);
         Ok(())
     }
 }
 
-fn cut_short(key: &str, error: &dyn std::error::Error) -> StoreError {
-    StoreError::Outage { what: "finish an answer", why: format!("{key}: {error}") }
+fn no_digest(e: Ended) -> StoreError {
+    DiskError::Panicked(e.to_string()).into()
 }
+
+#[cfg(test)]
+#[path = "down_tests.rs"]
+mod receiving;

@@ -54,6 +54,14 @@ pub enum StoreError {
         /// As it says.
         theirs: String,
     },
+    /// An object is another one than was listed, or than its first bytes came from.
+    #[error("{key} was replaced in the bucket while it was being received: {why}")]
+    Replaced {
+        /// The object.
+        key: String,
+        /// What is different.
+        why: String,
+    },
     /// The source file changed while it was read.
     #[error("{0} changed while it was being sent")]
     Changed(std::path::PathBuf),
@@ -92,6 +100,7 @@ impl StoreError {
             | Self::NotFound(_)
             | Self::TooLarge { .. }
             | Self::Digest { .. }
+            | Self::Replaced { .. }
             | Self::Changed(_) => false,
         }
     }

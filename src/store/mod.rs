@@ -19,13 +19,19 @@ mod complete;
 mod connect;
 mod down;
 mod error;
+mod fetch;
 mod headers;
+mod lead;
 mod listen;
+mod listing;
 mod multipart;
 mod pace;
+mod part;
 mod probe;
 mod progress;
 mod queue;
+mod ranges;
+mod received;
 mod resume;
 mod retry;
 mod slots;
@@ -36,6 +42,8 @@ mod wire;
 #[cfg(test)]
 mod wire_tests;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
@@ -44,9 +52,12 @@ pub use complete::Aborted;
 pub use down::Target;
 pub use error::StoreError;
 pub use listen::{Cut, Heard, Listener, Part, listening};
+pub use listing::Listed;
 pub use pace::Pace;
+pub use part::SYNC_EVERY;
 pub(crate) use probe::{Answer, Load, Probe};
 pub use progress::not_the_store;
+pub use received::Received;
 pub use resume::{Begun, Kept, Landed, Note, Notebook, Unfinished};
 pub(crate) use sort::{Said, clocks};
 pub use up::{Origin, Sent};
@@ -74,6 +85,9 @@ pub struct Store {
     conditional: bool,
     part_size: u64,
     max_parts: u64,
+    range_size: u64,
+    /// Found out: it answers with the whole object whatever range is asked for.
+    no_ranges: Arc<AtomicBool>,
     slots: Slots,
     /// Bodies keep to it by themselves; who reads an answer calls [`Pace::pass`].
     pace: Pace,
@@ -106,6 +120,8 @@ impl Store {
             conditional: conf.conditional,
             part_size: conf.part_size,
             max_parts: conf.max_parts as u64,
+            range_size: conf.range_size,
+            no_ranges: Arc::default(),
             slots: Slots::new(conf.parts_in_flight, conf.memory),
             buffers: Buffers::new(conf.memory),
             hashing,

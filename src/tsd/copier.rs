@@ -1,10 +1,12 @@
 //! Copier: takes `Seen` packages, leaves them `Copied` in the incoming area, every file hashed on its way and fsynced.
 //!
-//! Wakes when the watcher saw something, and by timer. The manifest must be the committed one before a payload byte is
-//! fetched; a file is written aside and renamed when it is whole, so after a crash only unfinished files are fetched again.
+//! Wakes when the watcher saw something, and by timer. The manifest must be the committed one and the bucket must list the
+//! committed bytes before a payload byte is fetched; a file is written aside and renamed when it is whole. After a crash whole
+//! files stay, and an unfinished one is gone on with where it was last brought to the disk (`present`).
 //! What a package will write is reserved first, so that packages side by side do not fill the disk together.
 //! Fails a package whose objects are not what its manifest promises; a store or a disk out of order is an outage.
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +15,18 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use super::landing::{Landing, set_mode};
+use super::present::{File, Present, forget, need, take_stock};
 use crate::blame::{Blame, Failure, put_on_record, weight};
 use crate::clock;
 use crate::conf::{LandingConf, WorkConf};
 use crate::disk::{Disk, Disks, Hold, Need, OnDisk, Room, Shortage, Space, Wanted};
-use crate::fs::{self, Fingerprint, Free, FsError};
+use crate::fs::{self, Free, FsError};
 use crate::journal::{Facts, Journal, Row};
 use crate::notices::Notices;
-use crate::package::{MANIFEST, MAX_MANIFEST_BYTES, Manifest, PackageId, Reason, RelPath, Sha256Hex, State};
-use crate::store::{Store, StoreError, Target};
+use crate::package::{
+    Digests, MANIFEST, MAX_MANIFEST_BYTES, Manifest, PackageId, Reason, RelPath, Sha256Hex, State,
+};
+use crate::store::{Received, Store, StoreError, Target};
 use crate::supervisor::meter::Meter;
 use crate::supervisor::station::Work;
 use crate::supervisor::turn::Weight;
@@ -31,8 +36,8 @@ pub const NAME: &str = "copier";
 
 /// How often one that waits for room looks again, besides whenever some is given back.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// Files and directories besides those of the package: the package itself, the area of parts, a temporary file, READY.
-const OUR_OWN_FILES: u64 = 4;
+/// Files of one package at the same time that take one request each; the slots bound what they have in memory.
+const SMALL_AT_ONCE: usize = 64;
 
 /// All that copying needs; clones share.
 #[derive(Clone)]
@@ -51,7 +56,7 @@ pub struct Copying {
     pub waiting: Notices,
     /// Bytes that stay free on the disk.
     pub disk_floor: u64,
-    /// Files of one package at the same time.
+    /// Large files of one package at the same time.
     pub files_at_once: usize,
 }
 
@@ -100,31 +105,15 @@ impl Work for Copier {
 
 /// One package's way onto its disk.
 #[derive(Clone)]
-struct Way {
+pub(super) struct Way {
     hold: Hold,
     disk: Disk,
-    place: LandingConf,
-    incoming: PathBuf,
-    parts: PathBuf,
-}
-
-/// What an earlier life has copied whole, with sizes. Unfinished files prove nothing and only take up room.
-fn whole_files(on: &OnDisk, way: &Way) -> Result<BTreeMap<PathBuf, u64>, FsError> {
-    // An unmounted disk looks like an empty one, and like a package that was never begun.
-    for area in [Some(way.place.destination.as_path()), way.incoming.parent()].into_iter().flatten() {
-        fs::answers(area)?;
-    }
-    fs::discard_scratch(&way.parts)?;
-    if !fs::dir_exists(&way.incoming)? {
-        return Ok(BTreeMap::new());
-    }
-    let mut whole = BTreeMap::new();
-    for file in fs::plain_files(&way.incoming)? {
-        let size = Fingerprint::of(&way.incoming.join(&file))?.size;
-        let _none_before = whole.insert(file, size);
-        on.moved();
-    }
-    Ok(whole)
+    pub(super) place: LandingConf,
+    pub(super) incoming: PathBuf,
+    pub(super) parts: PathBuf,
+    /// How soon, and with whom its files share turns on the wire.
+    urgency: u8,
+    flow: u64,
 }
 
 fn free(_: &OnDisk, way: &Way) -> Result<Free, FsError> {
@@ -139,7 +128,8 @@ fn make_dirs(on: &OnDisk, way: &Way) -> Result<(), FsError> {
     Ok(())
 }
 
-/// A whole, right, fsynced part becomes the file. Late, it is one that the next attempt finds whole.
+/// A whole, right, fsynced part becomes the file. The directories are fsynced once, in the end: a name that a power cut takes
+/// back only means to fetch the file again. Late, it is one that the next attempt finds whole.
 fn publish(on: &OnDisk, way: &Way, part: &Path, path: &RelPath) -> Result<(), FsError> {
     let target = way.incoming.join(path.as_str());
     set_mode(on, part, way.place.file_mode)?;
@@ -150,32 +140,21 @@ fn publish(on: &OnDisk, way: &Way, part: &Path, path: &RelPath) -> Result<(), Fs
         }
     }
     on.moved();
-    fs::publish(part, &target)
+    fs::publish_unsynced(part, &target)
 }
 
-/// The manifest is the last file; then nothing unfinished is left.
-fn conclude(on: &OnDisk, way: &Way, text: &[u8]) -> Result<(), FsError> {
+/// All names are brought to the disk. The manifest is the last file; then nothing unfinished is left.
+fn conclude(on: &OnDisk, way: &Way, files: &[File], text: &[u8]) -> Result<(), FsError> {
+    let below = files.iter().flat_map(|file| Path::new(file.path.as_str()).ancestors().skip(1));
+    for dir in below.collect::<BTreeSet<_>>() {
+        fs::sync_dir(&way.incoming.join(dir))?;
+        on.moved();
+    }
     let listed = way.incoming.join(MANIFEST);
     fs::write_durably_via(&way.parts, &listed, text)?;
     set_mode(on, &listed, way.place.file_mode)?;
     on.moved();
     fs::discard_scratch(&way.parts)
-}
-
-/// What is still to be written, and how many files and directories that makes.
-fn need(manifest: &Manifest, bytes: u64, whole: &BTreeMap<PathBuf, u64>) -> Need {
-    let (mut present, mut files, mut dirs) = (0, 0, BTreeSet::new());
-    for path in manifest.iter().map(|(path, _)| Path::new(path.as_str())) {
-        match whole.get(path) {
-            Some(size) => present += size,
-            None => {
-                files += 1;
-                dirs.extend(path.ancestors().skip(1));
-            }
-        }
-    }
-    let inodes = files + dirs.len() as u64 + OUR_OWN_FILES;
-    Need { bytes: bytes.saturating_sub(present), inodes }
 }
 
 impl Copying {
@@ -192,35 +171,40 @@ impl Copying {
         let place = self.landing.of(&id.kind).ok_or_else(unknown)?.clone();
         let disk = self.landing.disk(&id.kind).ok_or_else(unknown)?.clone();
         let (incoming, parts) = self.landing.incoming(id).zip(self.landing.parts(id)).ok_or_else(unknown)?;
-        let way = Way { hold, disk, place, incoming, parts };
+        let mut flow = DefaultHasher::new();
+        id.hash(&mut flow);
+        let (urgency, flow) = (row.priority as u8, flow.finish());
+        let way = Way { hold, disk, place, incoming, parts, urgency, flow };
         let bytes = row.facts.bytes.unwrap_or(0);
         let (manifest, text) = self.manifest(id, &row).await?;
-        let whole = way.on(whole_files).await?;
-        let room = self.space.room(row.priority as u8, need(&manifest, bytes, &whole));
+        let files = Arc::new(self.listed(id, &manifest, bytes).await?);
+        let asked = files.clone();
+        let present = way.on(move |on, way| take_stock(on, way, &asked)).await?;
+        let room = self.space.room(row.priority as u8, need(&files, bytes, &present));
         self.wait_for(&room, id, &way, meter).await?;
         let room = Arc::new(room);
         meter.expect(bytes);
         way.on(make_dirs).await?;
-        let jobs = manifest.iter().enumerate().map(|(n, (path, digest))| {
-            let (way, room, whole) = (&way, &room, &whole);
-            async move {
-                match whole.get(Path::new(path.as_str())) {
-                    // Since before a restart; the verifier reads every byte of it.
-                    Some(size) => {
-                        meter.add(*size);
-                        Ok(*size)
-                    }
-                    None => self.file(id, way, path, digest, n, bytes, room, meter).await,
-                }
+        let Present { whole, mut begun } = present;
+        let (mut large, mut small, mut total) = (Vec::new(), Vec::new(), 0);
+        for file in files.iter() {
+            if let Some(size) = whole.get(Path::new(file.path.as_str())) {
+                // Since before a restart; the verifier reads every byte of it.
+                meter.add(*size);
+                total += size;
+                continue;
             }
-        });
-        let sizes: Vec<u64> = stream::iter(jobs).buffer_unordered(self.files_at_once).try_collect().await?;
-        let total: u64 = sizes.iter().sum();
+            let of = if self.store.is_large(file.size) { &mut large } else { &mut small };
+            of.push(self.file(&way, file, begun.remove(&file.number), &room, meter));
+        }
+        let all = |jobs, at_once| stream::iter(jobs).buffer_unordered(at_once).try_collect::<Vec<u64>>();
+        let (large, small) = tokio::try_join!(all(large, self.files_at_once), all(small, SMALL_AT_ONCE))?;
+        total += large.into_iter().chain(small).sum::<u64>();
         if total != bytes {
             let detail = format!("the files have {total} bytes together, COMMIT says {bytes}");
             return Err(Blame::stop(Reason::BytesDiffer, detail));
         }
-        way.on(move |on, way| conclude(on, way, &text)).await?;
+        way.on(move |on, way| conclude(on, way, &files, &text)).await?;
         let facts = Facts { place: Some(way.incoming.display().to_string()), ..Facts::default() };
         let _moved = self.journal.step(id, Some(State::Copying), State::Copied, NAME, facts).await?;
         Ok(())
@@ -282,44 +266,103 @@ impl Copying {
         Ok((manifest, text.to_vec()))
     }
 
-    #[allow(clippy::too_many_arguments)] // one file's way
+    /// The files with the sizes that the bucket lists. It must list all of them, with the committed number of bytes: more would fill
+    /// the disk, and to fetch fewer would be in vain.
+    async fn listed(&self, id: &PackageId, manifest: &Manifest, bytes: u64) -> Result<Vec<File>, Failure> {
+        let keys = manifest.iter().map(|(path, _)| self.store.file_key(id, path));
+        let keys: BTreeMap<String, usize> = keys.zip(0..).collect();
+        // Nothing but our own few files lies there besides; what else a hostile bucket holds there is not looked at for ever.
+        let most = 2 * keys.len() + 1000;
+        let listed = self.store.sizes(&self.store.key(id, ""), most, |key| keys.contains_key(key)).await?;
+        let files = manifest.iter().enumerate().map(|(number, (path, digest))| {
+            let key = self.store.file_key(id, path);
+            let size = listed.get(&key).copied().ok_or_else(|| {
+                Blame::again_then(Reason::BytesDiffer, format!("the bucket lists no object {key}"))
+            })?;
+            Ok(File { number, path: path.clone(), digest: digest.clone(), key, size })
+        });
+        let files: Vec<File> = files.collect::<Result<_, Failure>>()?;
+        let total = files.iter().fold(0u64, |sum, file| sum.saturating_add(file.size));
+        if total != bytes {
+            let detail = format!("the bucket lists files of {total} bytes together, COMMIT says {bytes}");
+            return Err(Blame::again_then(Reason::BytesDiffer, detail));
+        }
+        Ok(files)
+    }
+
+    /// Fetches a file; its size. What an earlier life began is gone on with; if that does not come out right, it is fetched anew
+    /// before anybody is blamed.
     async fn file(
         &self,
-        id: &PackageId,
         way: &Way,
-        path: &RelPath,
-        digest: &Sha256Hex,
-        number: usize,
-        max: u64,
+        file: &File,
+        begun: Option<Received>,
         room: &Arc<Room>,
         meter: &Meter,
     ) -> Result<u64, Failure> {
-        let part = way.parts.join(number.to_string());
-        let target = Target { hold: &way.hold, disk: &way.disk, path: part.clone(), max, room };
-        let (to, as_file, promised, counted) = (way.clone(), path.clone(), digest.clone(), room.clone());
-        let seal = move |on: &OnDisk, found: &crate::package::Digests| {
+        let mut found = None;
+        if begun.is_some() {
+            found = match self.fetch(way, file, begun, room, meter).await {
+                Ok(found) => Some(found).filter(|found| found.sha256 == file.digest),
+                Err(StoreError::Replaced { .. }) => None,
+                Err(e) => return Err(e.into()),
+            };
+            if found.is_none() {
+                tracing::warn!(
+                    key = file.key,
+                    "what was received of it before a restart is of no use; fetching it anew"
+                );
+                let part = way.part(file);
+                way.on(move |on, _| forget(on, &part)).await?;
+            }
+        }
+        let found = match found {
+            Some(found) => found,
+            None => match self.fetch(way, file, None, room, meter).await {
+                Err(e @ (StoreError::NotFound(_) | StoreError::Replaced { .. })) => {
+                    return Err(Blame::again_then(Reason::BytesDiffer, e));
+                }
+                found => found?,
+            },
+        };
+        if found.sha256 != file.digest {
+            let (path, promised) = (&file.path, &file.digest);
+            let detail = format!("{path} arrived with SHA-256 {}, SHA256SUMS says {promised}", found.sha256);
+            return Err(Blame::again_then(Reason::BytesDiffer, detail));
+        }
+        Ok(found.size)
+    }
+
+    async fn fetch(
+        &self,
+        way: &Way,
+        file: &File,
+        begun: Option<Received>,
+        room: &Arc<Room>,
+        meter: &Meter,
+    ) -> Result<Digests, StoreError> {
+        let part = way.part(file);
+        let (urgency, flow, path, size) = (way.urgency, way.flow, part.clone(), file.size);
+        let target = Target { hold: &way.hold, disk: &way.disk, path, size, begun, room, urgency, flow };
+        let (to, as_file, promised, counted) =
+            (way.clone(), file.path.clone(), file.digest.clone(), room.clone());
+        let seal = move |on: &OnDisk, found: &Digests| {
             if found.sha256 == promised {
                 publish(on, &to, &part, &as_file)?;
                 counted.used(Need { bytes: 0, inodes: 1 });
             }
             Ok(())
         };
-        let key = self.store.file_key(id, path);
-        let found = match self.store.fetch_file(&key, target, meter, seal).await {
-            Err(e @ (StoreError::NotFound(_) | StoreError::TooLarge { .. })) => {
-                return Err(Blame::again_then(Reason::BytesDiffer, e));
-            }
-            found => found?,
-        };
-        if found.sha256 != *digest {
-            let detail = format!("{path} arrived with SHA-256 {}, SHA256SUMS says {digest}", found.sha256);
-            return Err(Blame::again_then(Reason::BytesDiffer, detail));
-        }
-        Ok(found.size)
+        self.store.fetch_file(&file.key, target, meter, seal).await
     }
 }
 
 impl Way {
+    /// Where a file lies until it is whole.
+    pub(super) fn part(&self, file: &File) -> PathBuf {
+        self.parts.join(file.number.to_string())
+    }
+
     /// Runs a step of the package on its disk.
     async fn on<T: Send + 'static>(
         &self,

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod copier;
 pub mod landing;
+mod present;
 pub mod reading;
 pub mod verifier;
 pub mod watcher;

@@ -12,6 +12,7 @@ mod demo;
 mod doctor;
 mod fault_matrix;
 mod full_disk;
+mod go_on;
 mod half_way;
 mod hostile_bucket;
 mod hung_disk;

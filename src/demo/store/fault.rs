@@ -34,6 +34,16 @@ pub enum FaultKind {
     OtherSums,
     /// 400 with this code; nothing was done.
     Refuse(&'static str),
+    /// The answer's body breaks off after so many bytes, and the connection with it.
+    CutBody(u64),
+    /// After so many bytes of the answer's body nothing comes any more.
+    StallBody(u64),
+    /// The answer's body comes in small pieces, each after such a pause.
+    Trickle(Duration),
+    /// The answer says of a range that it begins one byte later than it does.
+    WrongRange,
+    /// A range is asked for and the whole object is answered, as simple servers do.
+    IgnoreRange,
 }
 
 /// Which requests are struck, how often, and how.

@@ -1,6 +1,7 @@
 //! The last requests as the store saw them: who asked for what, and what was answered.
 //!
-//! Query values but part numbers are left out (a presigned URL carries its signature there), and so are headers: nothing secret is kept.
+//! Query values but part numbers are left out (a presigned URL carries its signature there), and so are headers but for the range:
+//! nothing secret is kept.
 //! The ring is bounded; the oldest go first.
 
 use std::collections::VecDeque;
@@ -30,6 +31,8 @@ pub struct RequestLog {
     pub query: Vec<String>,
     /// Which part of an upload.
     pub part: Option<u16>,
+    /// Which bytes were asked for, as it came: `bytes=0-99`.
+    pub range: Option<String>,
     /// What was answered; 0 if the connection was cut instead.
     pub status: u16,
 }
@@ -46,6 +49,7 @@ impl RequestLog {
             path: head.uri.path().to_owned(),
             query: names.map(|pair| pair.split('=').next().unwrap_or(pair).to_owned()).collect(),
             part: pairs("partNumber").and_then(|number| number.parse().ok()),
+            range: head.headers.get("range").and_then(|range| range.to_str().ok()).map(str::to_owned),
             status: 0,
         }
     }

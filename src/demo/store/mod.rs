@@ -21,6 +21,7 @@ mod log;
 mod reading;
 mod rights;
 mod shelf;
+mod spoil;
 mod sums;
 #[cfg(test)]
 mod tests;
@@ -246,6 +247,11 @@ impl Store {
                 "NoSuchUpload",
                 "The specified multipart upload does not exist.",
             ),
+            (None, Some(kind)) => {
+                let mut head = head;
+                spoil::request(kind, &mut head);
+                spoil::answer(kind, self.work(head, &body).await)
+            }
         };
         body.drain().await;
         Some(response)

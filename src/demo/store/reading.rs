@@ -18,6 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use super::bucket::{Answer, Bucket};
 use super::listing::{Ask, Page, page, walk};
 use super::shelf::{Facts, Opened, Shelf};
+use super::spoil::WithoutRange;
 
 /// The most one listing answers, and what it answers if not told.
 const PAGE: i32 = 1000;
@@ -26,7 +27,10 @@ const READ_BUFFER: usize = 256 << 10;
 
 impl Bucket {
     pub(super) async fn get(&self, request: S3Request<GetObjectInput>) -> Answer<GetObjectOutput> {
-        let input = request.input;
+        let mut input = request.input;
+        if request.extensions.get::<WithoutRange>().is_some() {
+            input.range = None;
+        }
         let key = input.key;
         let Opened { file, size, modified, facts } =
             self.on_shelf(&input.bucket, move |shelf| shelf.open(&key)).await?;

@@ -280,7 +280,7 @@ mod tests {
         for note in [begun("u1"), part(2), part(1), begun("u2")] {
             ledger.note_upload(on, &x, &note).unwrap();
         }
-        assert_eq!(packages(on, dir.path()).unwrap(), [id.clone()]);
+        assert_eq!(packages(on, dir.path()).unwrap(), vec![id.clone()]);
         let again = Ledger::open(on, dir.path(), &id).unwrap();
         let (uploads, may_exist) = again.uploads(&x);
         assert_eq!((uploads.len(), may_exist), (2, false));
@@ -301,7 +301,11 @@ mod tests {
             assert_eq!((uploads.len(), may_exist), (0, true), "the first may have made the object");
         }
         std::fs::File::create(folder(dir.path()).join("notes.txt")).unwrap();
-        assert_eq!(packages(on, dir.path()).unwrap(), [id.clone()], "what others put there is left alone");
+        assert_eq!(
+            packages(on, dir.path()).unwrap(),
+            vec![id.clone()],
+            "what others put there is left alone"
+        );
         let ledger = Ledger::open(on, dir.path(), &id).unwrap();
         ledger.close(on).unwrap();
         ledger.close(on).unwrap();

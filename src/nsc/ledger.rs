@@ -280,7 +280,7 @@ mod tests {
         for note in [begun("u1"), part(2), part(1), begun("u2")] {
             ledger.note_upload(on, &x, &note).unwrap();
         }
-        assert_eq!(packages(on, dir.path()).unwrap(), std::slice::from_ref(&id));
+        assert_eq!(packages(on, dir.path()).unwrap(), vec![id.clone()]);
         let again = Ledger::open(on, dir.path(), &id).unwrap();
         let (uploads, may_exist) = again.uploads(&x);
         assert_eq!((uploads.len(), may_exist), (2, false));
@@ -303,7 +303,7 @@ mod tests {
         std::fs::File::create(folder(dir.path()).join("notes.txt")).unwrap();
         assert_eq!(
             packages(on, dir.path()).unwrap(),
-            std::slice::from_ref(&id),
+            vec![id.clone()],
             "what others put there is left alone"
         );
         let ledger = Ledger::open(on, dir.path(), &id).unwrap();

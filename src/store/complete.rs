@@ -141,7 +141,7 @@ impl Store {
                 Err(e) => return Err(sort(asked.what, key)(e)),
             };
             let size = found.content_length().and_then(|s| u64::try_from(s).ok());
-            Ok(match found.metadata().and_then(|all| all.get(MARK)) {
+            Ok(match found.metadata.as_ref().and_then(|all| all.get(MARK)) {
                 Some(mark) if *mark == begun.mark && size == Some(begun.source.size) => Looked::Ours,
                 Some(_) => Looked::NotOurs,
                 None if size.is_some_and(|s| s != begun.source.size) => Looked::NotOurs,

@@ -116,7 +116,9 @@ impl Flight<'_> {
         let asked = Asked { what: "begin an upload", key, bytes: 0 };
         let create = || async {
             let create = self.store.client.create_multipart_upload().bucket(&self.store.bucket).key(key);
-            let create = create.set_checksum_algorithm(algorithm(self.store.checksum)).metadata(MARK, &mark);
+            let create = create
+                .set_checksum_algorithm(algorithm(self.store.checksum))
+                .set_metadata(Some([(MARK.to_owned(), mark.clone())].into()));
             create.send().await.map_err(sort(asked.what, key))
         };
         let created = self.store.ask(asked, create).await?;

@@ -79,7 +79,8 @@ fn parts_sent(bench: &Bench, since: usize) -> Vec<u16> {
 fn spoil(bench: &Bench, at: u64) {
     use std::os::unix::fs::FileExt;
     let then = bench.now();
-    let file = std::fs::File::options().write(true).open(&bench.source).unwrap();
+    let (flags, mode) = (rustix::fs::OFlags::WRONLY, rustix::fs::Mode::empty());
+    let file: std::fs::File = rustix::fs::open(&bench.source, flags, mode).unwrap().into();
     file.write_all_at(b"other", at).unwrap();
     let nanos = Duration::from_nanos(u64::try_from(then.mtime_ns).unwrap());
     file.set_modified(std::time::UNIX_EPOCH + nanos).unwrap();

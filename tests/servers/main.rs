@@ -9,6 +9,7 @@
 #[allow(dead_code)]
 mod world;
 
+mod doctor;
 mod server;
 mod tools;
 
@@ -157,7 +158,10 @@ async fn on_another(kind: Kind) {
         ("TSD_IMPORT__STORE__ACCESS_KEY", server.access_key.as_str()),
         ("TSD_IMPORT__STORE__SECRET_KEY_FILE", secret.to_str().unwrap()),
     ];
-    story(&mut world, &env, &Eyes::S3(server.client())).await;
+    // The story goes on with what doctor says is right for this store.
+    let lines = if doctor::is_there() { doctor::knows(kind, &world, &env) } else { Vec::new() };
+    let lines: Vec<(&str, &str)> = lines.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    story(&mut world, &[&env[..], &lines].concat(), &Eyes::S3(server.client())).await;
     assert!(world.site.store.requests().is_empty(), "nothing went to the embedded store");
 }
 

@@ -63,7 +63,10 @@ fn seaweedfs(dir: &Path, access_key: &str, secret: &str) -> Result<(Running, u16
         arguments.push(format!("-{name}={}", ports[2 * n]));
         arguments.push(format!("-{name}.grpc={}", ports[2 * n + 1]));
     }
-    arguments.push("-s3.port.iceberg=0".into());
+    // These would listen on ports of their own choice, and one tells the world about us.
+    for off in ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"] {
+        arguments.push(off.into());
+    }
     let running =
         Running::start(&weed, &arguments, &[("HOME", &dir.display().to_string())], dir.join("log"))?;
     Ok((running, ports[6]))

@@ -46,7 +46,7 @@ class Mix:
         # Names as delivered reads have them, so that the same files can be a sample with md5 sums.
         ends = [f"_S{n // 2 + 1}_R{n % 2 + 1}_001.fastq.gz" for n in range(len(self.sizes))]
         self.files = [self.dir / f"HG12345677-Nett-KIT-wgs{end}" for end in ends]
-        block = os.urandom(8 * MIB)
+        block = os.urandom(256 * KIB)  # small: the memory of this process is the floor of what is measured
         for n, (file, size) in enumerate(zip(self.files, self.sizes)):
             with open(file, "wb") as out:
                 for at in range(0, size, len(block)):

@@ -96,7 +96,7 @@ def table(results, leg):
     return lines
 
 
-def text(results, versions, rounds, quick, commit):
+def text(results, versions, rounds, quick, commit, floor):
     best = limits()
     lines = ["# Performance", ""]
     lines += [f"Written by `scripts/bench`{' --quick (small sizes, one round: the numbers prove nothing)' if quick else ''}."]
@@ -107,7 +107,8 @@ def text(results, versions, rounds, quick, commit):
         " until the package lies below `transferred/` (up) or is `READY` (whole way), journal, fsyncs, survey, manifest and commit included;"
         f" processor time is that of its whole life. Checksum `crc64nvme` where not said otherwise; rhythms of 20 and 50 ms. The others run with"
         " their defaults. The sink discards what is put and answers from the page cache (`benches/transfer`); it runs on the same cores,"
-        " and its processor time is not counted. Peak memory is that of the largest process.",
+        " and its processor time is not counted. Peak memory is that of the largest process;"
+        f" {floor:.0f} MiB is the least that could be seen.",
         "",
         f"What one core does at best, over bytes in its cache: SHA-256 {best['sha256']:.2f} GiB/s ({1 / best['sha256']:.2f} CPU s/GiB),"
         f" md5 {best['md5']:.2f} GiB/s ({1 / best['md5']:.2f} CPU s/GiB). Both are serial within a file.",

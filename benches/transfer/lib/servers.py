@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 from .measure import Failed
 
@@ -56,7 +57,7 @@ class SeaweedFs:
         config = self.dir / "s3.json"
         config.write_text(json.dumps({"identities": [identity]}))
         held = [socket.create_server(("127.0.0.1", 0)) for _ in range(8)]
-        ports = [one.getsockname()[1] for one in held]
+        self.ports = ports = [one.getsockname()[1] for one in held]
         for one in held:
             one.close()
         words = [weed, "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-volume.max=100", "-master.telemetry=false"]
@@ -86,3 +87,6 @@ class SeaweedFs:
     def stop(self):
         self.child.kill()
         self.child.wait()
+        for port in self.ports:  # it leaves sockets behind
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                left.unlink()

@@ -67,8 +67,11 @@ fn seaweedfs(dir: &Path, access_key: &str, secret: &str) -> Result<(Running, u16
     for off in ["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"] {
         arguments.push(off.into());
     }
-    let running =
-        Running::start(&weed, &arguments, &[("HOME", &dir.display().to_string())], dir.join("log"))?;
+    let home = dir.display().to_string();
+    let mut running = Running::start(&weed, &arguments, &[("HOME", &home)], dir.join("log"))?;
+    let names = ["filer", "s3", "master-grpc", "volume-grpc", "filer-grpc", "s3-grpc"];
+    let socket = |port: &u16| names.map(|name| format!("/tmp/seaweedfs-{name}-{port}.sock").into());
+    running.leaves.extend(ports.iter().flat_map(socket));
     Ok((running, ports[6]))
 }
 

@@ -197,7 +197,7 @@ fn only_a_disks_own_threads_touch_files() {
         "Signer::from_file",
     ];
     // Read once, before any actor lives.
-    let at_start = [("nsc/exporter.rs", "Secret::from_file"), ("store/mod.rs", "Secret::from_file")];
+    let at_start = [("nsc/exporter.rs", "Secret::from_file"), ("store/connect.rs", "Secret::from_file")];
     let lower = |line: &str| {
         let mut rest = line;
         while let Some((before, after)) = rest.split_once("fs::") {

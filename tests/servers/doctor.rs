@@ -60,9 +60,3 @@ pub fn knows(kind: Kind, world: &World, env: &[(&str, &str)]) -> Vec<(String, St
     assert_eq!(code, Some(0), "{kind:?} with {with:?}\n{report:#}");
     lines
 }
-
-/// Whether this build has the command.
-pub fn is_there() -> bool {
-    let help = Command::new(PROGRAM).arg("--help").output().unwrap();
-    String::from_utf8_lossy(&help.stdout).lines().any(|line| line.trim_start().starts_with("doctor "))
-}

@@ -193,25 +193,35 @@ fn run_two<W: Word>(
     [[a, b, c, d], [p, q, r, s]]
 }
 
+// Written out: over closures the compiler makes calls of these, for every block.
 #[inline(always)]
-fn four_words(block: &Block, at: usize) -> [u32; 4] {
-    from_fn(|n| {
-        let at = at + 4 * n;
-        u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]])
-    })
+fn word(block: &Block, n: usize) -> u32 {
+    let [a, b, c, d] = block.as_chunks::<4>().0[n];
+    u32::from_le_bytes([a, b, c, d])
 }
 
 #[inline(always)]
 fn words(block: &Block) -> [Wrapping<u32>; 16] {
-    from_fn(|n| Wrapping(four_words(block, n / 4 * 16)[n % 4]))
+    let mut all = [Wrapping(0); 16];
+    for (n, at) in all.iter_mut().enumerate() {
+        *at = Wrapping(word(block, n));
+    }
+    all
+}
+
+#[inline(always)]
+fn four_words(block: &Block, at: usize) -> u32x4 {
+    u32x4::new([word(block, at), word(block, at + 1), word(block, at + 2), word(block, at + 3)])
 }
 
 /// Word `n` of each of four blocks, side by side.
 #[inline(always)]
-fn across(blocks: [&Block; 4]) -> [u32x4; 16] {
+fn across([one, two, three, four]: [&Block; 4]) -> [u32x4; 16] {
     let mut all = [u32x4::ZERO; 16];
-    for (quarter, four) in all.chunks_exact_mut(4).enumerate() {
-        four.copy_from_slice(&u32x4::transpose(from_fn(|l| u32x4::new(four_words(blocks[l], 16 * quarter)))));
+    for at in [0, 4, 8, 12] {
+        let rows = [four_words(one, at), four_words(two, at), four_words(three, at), four_words(four, at)];
+        let [a, b, c, d] = u32x4::transpose(rows);
+        (all[at], all[at + 1], all[at + 2], all[at + 3]) = (a, b, c, d);
     }
     all
 }
@@ -248,14 +258,18 @@ pub(crate) fn two(states: &mut [[u32; 4]; 2], lanes: [&[Block]; 2]) {
 #[inline(never)]
 pub(crate) fn four(states: &mut [[u32; 4]; 4], lanes: [&[Block]; 4]) {
     let (blocks, l) = least(lanes);
-    *states = apart(run_one(side_by_side(*states), blocks, |n| across(from_fn(|i| &l[i][n]))));
+    *states =
+        apart(run_one(side_by_side(*states), blocks, |n| across([&l[0][n], &l[1][n], &l[2][n], &l[3][n]])));
 }
 
 #[inline(never)]
 pub(crate) fn eight(states: &mut [[u32; 4]; 8], lanes: [&[Block]; 8]) {
     let (blocks, l) = least(lanes);
     let start = [from_fn(|n| states[n]), from_fn(|n| states[n + 4])].map(side_by_side);
-    let done = run_two(start, blocks, |n| [across(from_fn(|i| &l[i][n])), across(from_fn(|i| &l[i + 4][n]))]);
+    let done = run_two(start, blocks, |n| {
+        let (one, two) = ([&l[0][n], &l[1][n], &l[2][n], &l[3][n]], [&l[4][n], &l[5][n], &l[6][n], &l[7][n]]);
+        [across(one), across(two)]
+    });
     for (state, new) in states.iter_mut().zip(done.into_iter().flat_map(apart)) {
         *state = new;
     }

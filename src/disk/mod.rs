@@ -13,6 +13,7 @@
 //!   and its unit goes on from there as after a crash. That is the whole argument why a late job does no harm.
 //! - Code that may block takes [`&OnDisk`](OnDisk), which only a job is given; an open file is kept [`Parked`] between two
 //!   jobs, because closing it may block too. `tests/architecture.rs` refuses other calls.
+mod aligned;
 mod hold;
 mod lane;
 mod parked;
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use aligned::aligned;
 pub use hold::Hold;
 pub use lane::{Disk, OnDisk};
 pub use parked::Parked;

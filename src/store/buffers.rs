@@ -3,7 +3,9 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+
+use crate::disk::aligned;
 
 /// Smaller ones are left to the allocator. Larger ones come in multiples of this, so that few sizes rest side by side.
 const LEAST: usize = 1 << 20;
@@ -19,14 +21,14 @@ pub struct Buffers {
 #[derive(Default)]
 struct Rest {
     /// Oldest first.
-    resting: Vec<Vec<u8>>,
+    resting: Vec<BytesMut>,
     /// Bytes of those and of the ones in use.
     all: usize,
 }
 
 /// A buffer in use. Goes back to rest with the last of the [`Bytes`] that it became.
 pub struct Buffer {
-    bytes: Vec<u8>,
+    bytes: BytesMut,
     length: usize,
     home: Buffers,
 }
@@ -45,7 +47,7 @@ impl Buffers {
     pub fn take(&self, length: usize) -> Buffer {
         let whole = length.next_multiple_of(LEAST);
         if length < LEAST {
-            return Buffer { bytes: vec![0; length], length, home: self.clone() };
+            return Buffer { bytes: aligned(length), length, home: self.clone() };
         }
         let mut rest = self.rest();
         let found = rest.resting.iter().rposition(|b| b.len() == whole); // the last one used is the hottest
@@ -61,7 +63,7 @@ impl Buffers {
         }
         drop(rest); // before anything is mapped or unmapped
         drop(cold);
-        let bytes = bytes.unwrap_or_else(|| vec![0; whole]);
+        let bytes = bytes.unwrap_or_else(|| aligned(whole));
         Buffer { bytes, length, home: self.clone() }
     }
 }

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use rustix::fs::Advice;
 
 use crate::blame::{Blame, Failure};
-use crate::disk::{Disk, Hold, OnDisk, Parked};
+use crate::disk::{Disk, Hold, OnDisk, Parked, aligned};
 use crate::fs::{Fingerprint, FsError};
 use crate::hashing::{Ended, Hashing, Later};
 use crate::package::{Digests, HashState};
@@ -52,7 +52,7 @@ impl Reading {
 
     /// As much as a piece of it needs: one byte more than a small file has, so that its end is seen in the same go.
     fn buffer(&self) -> BytesMut {
-        BytesMut::zeroed(usize::try_from(self.size).map_or(PIECE, |size| PIECE.min(size.saturating_add(1))))
+        aligned(usize::try_from(self.size).map_or(PIECE, |size| PIECE.min(size.saturating_add(1))))
     }
 
     /// The next piece, as much as the buffer holds. `seen` hears of what was read, at each sign of life.

@@ -18,6 +18,9 @@ fn good() -> Facts {
     let mut facts = Facts::of(Configured {
         role: Role::Nsc,
         endpoint: "https://s3.example".into(),
+        bucket: "p22-import".into(),
+        path_style: true,
+        proxied: false,
         checksum: Checksum::Signed,
         conditional: false,
         part_size: 16 << 20,
@@ -29,13 +32,14 @@ fn good() -> Facts {
     facts.rights.extend([Right::List, Right::Head, Right::Get, Right::Delete].map(|r| (r, no("403"))));
     (facts.ahead, facts.most_parts, facts.largest_part) = (Some(0), Some(10_000), Some(16 << 20));
     (facts.only_new, facts.winners) = (Answered::Yes, Some(1));
+    (facts.only_new_completed, facts.completed) = (Answered::Yes, Answered::Yes);
     facts
 }
 
 fn of(change: impl FnOnce(&mut Facts)) -> Report {
     let mut facts = good();
     change(&mut facts);
-    facts.wire = Wire::of(&facts.configured.endpoint);
+    facts.wire = Wire::of(&facts.configured.endpoint, facts.configured.proxied);
     judge(facts)
 }
 
@@ -84,6 +88,130 @@ fn the_proof_is_the_cheapest_that_is_checked_on_objects_and_on_parts() {
     for (change, word) in table {
         let report = of(change);
         assert_eq!(report.lines.first().unwrap(), &format!("checksum = \"{word}\""));
+    }
+}
+
+#[test]
+fn only_an_address_of_this_host_is_loopback() {
+    for (endpoint, wire) in [
+        ("https://127.example.org", Wire::Tls),
+        ("http://127.0.0.1:9000", Wire::Loopback),
+        ("http://127.8.9.10", Wire::Loopback),
+        ("http://[::1]:9000/", Wire::Loopback),
+        ("http://[::ffff:127.0.0.1]:9000", Wire::Loopback),
+        ("http://localhost:9000", Wire::Loopback),
+        ("HTTP://LOCALHOST", Wire::Loopback),
+        ("http://127.example.org", Wire::Plain),
+        ("http://127.0.0.1.example.org:9000", Wire::Plain),
+        ("http://localhost.example.org", Wire::Plain),
+        ("http://127.0.0.1@s3.example.org", Wire::Plain),
+        ("http://[2001:db8::1]:9000", Wire::Plain),
+        ("http://10.127.0.1", Wire::Plain),
+        ("no address", Wire::Plain),
+    ] {
+        assert_eq!(Wire::of(endpoint, false), wire, "{endpoint}");
+    }
+    assert_eq!(Wire::of("http://127.0.0.1:9000", true), Wire::Plain, "it goes to the proxy first");
+    assert_eq!(Wire::of("https://s3.example", true), Wire::Tls);
+    let report = of(|f| f.configured.endpoint = "http://127.example.org".into());
+    assert_eq!(report.lines[0], "checksum = \"signed\"", "no CRC where others can reach the bytes");
+}
+
+#[test]
+fn what_could_not_be_examined_switches_no_signature_off() {
+    let unknown = || Noticed::Unknown("changed bytes are answered 403 AccessDenied".into());
+    let nothing_known = |now: Checksum, but: &[(&str, Noticed)]| {
+        of(|facts| {
+            facts.configured.checksum = now;
+            for (word, _) in CHECKSUMS {
+                check(facts, word, unknown(), unknown());
+            }
+            for (word, noticed) in but {
+                check(facts, word, noticed.clone(), noticed.clone());
+            }
+        })
+    };
+    for now in [Checksum::Signed, Checksum::Crc32C] {
+        let report = nothing_known(now, &[]);
+        assert!(
+            report.exit == 0 && !report.lines.iter().any(|l| l.starts_with("checksum")),
+            "{:?}",
+            report.lines
+        );
+        let (mark, mend, text) = said(&report, "bytes on the wire");
+        assert!(mark == Mark::Unknown && !mend && text.contains("run doctor again"), "{text}");
+        assert_eq!(said(&report, "changed bytes under signed").0, Mark::Unknown);
+    }
+    // Half of it is not enough, and a signature that fails is not replaced by what nobody saw.
+    let half = of(|facts| {
+        for (word, _) in CHECKSUMS {
+            check(facts, word, Noticed::Refused, unknown());
+        }
+    });
+    assert!(!half.lines.iter().any(|l| l.starts_with("checksum")), "{:?}", half.lines);
+    let believed = nothing_known(Checksum::Signed, &[("signed", Noticed::Believed)]);
+    assert!(!believed.lines.iter().any(|l| l.starts_with("checksum")) && believed.exit == 0);
+    // What surely fails goes back to the signature; what was seen to be checked is taken.
+    let wrong = nothing_known(Checksum::Crc32C, &[("crc32c", Noticed::Believed)]);
+    assert_eq!((wrong.lines[0].as_str(), wrong.exit), ("checksum = \"signed\"", 78));
+    let known = nothing_known(Checksum::Signed, &[("sha256", Noticed::Refused)]);
+    assert_eq!(known.lines[0], "checksum = \"sha256\"");
+}
+
+#[test]
+fn no_more_parts_are_printed_than_are_configured_and_the_largest_file_is_said() {
+    let report = of(|f| f.configured.max_parts = 1_000);
+    assert!(report.lines.contains(&"max_parts = 1000".into()), "{:?}", report.lines);
+    let text = "numbers up to 10000 are taken; store.max_parts is 1000 and stays so";
+    assert_eq!(said(&report, "parts of an upload").2, text);
+    let (mark, _, text) = said(&report, "largest file");
+    assert!(mark == Mark::Ok && text.starts_with("files up to 15.6 GiB: 1000 parts of 16.0 MiB"), "{text}");
+    let fewer = said(&of(|f| f.most_parts = Some(100)), "largest file").2;
+    assert!(fewer.starts_with("files up to 1.6 GiB: 100 parts of 16.0 MiB"), "{fewer}");
+    let smaller = of(|f| (f.largest_part, f.too_large) = (Some(8 << 20), Some("413".into())));
+    assert!(said(&smaller, "largest file").2.starts_with("files up to 78.1 GiB: 10000 parts of 8.0 MiB"));
+    let open = of(|f| (f.most_parts, f.unclear_number) = (None, Some("a part is answered 429".into())));
+    assert!(!open.lines.iter().any(|l| l.starts_with("max_parts")) && open.exit == 0, "{:?}", open.lines);
+    assert!(said(&open, "parts of an upload").2.contains("answered 429"));
+    let (mark, _, text) = said(&open, "largest file");
+    assert!(mark == Mark::Unknown && text.contains("not all of it was examined"), "{text}");
+}
+
+#[test]
+fn conditional_must_hold_for_what_was_completed_of_parts_too() {
+    for (completed, words, seen) in [
+        (no("it replaces the object all the same"), "not for one that was completed", "does not hold it"),
+        (Answered::Unknown("503".into()), "it is not known: 503", "could not be seen"),
+        (Answered::NotAsked, "it is not known: there was none", "could not be seen"),
+    ] {
+        let report = of(|f| {
+            f.configured.conditional = true;
+            f.only_new_completed = completed.clone();
+        });
+        assert!(report.lines.contains(&"conditional = false".into()), "{:?}", report.lines);
+        assert!(said(&report, "put only if new").2.contains(words), "{completed:?}");
+        let (_, mend, text) = said(&report, "store.conditional");
+        assert!(mend && text.contains(seen), "{text}");
+    }
+}
+
+#[test]
+fn a_bucket_that_is_found_the_other_way_is_said_with_its_line() {
+    for (style, words) in
+        [(false, "stands before the name of its host"), (true, "stands in the path behind it")]
+    {
+        let report = of(|f| {
+            f.trouble = Some(Trouble { why: "the name is not found".into(), passing: true });
+            f.found_with_path_style = Some(style);
+            (f.checks, f.only_new, f.most_parts) = (Default::default(), Answered::NotAsked, None);
+            f.left = vec!["tsd-import/doctor/x/hello".into()];
+        });
+        assert_eq!(
+            (report.exit, report.lines.as_slice()),
+            (78, [format!("path_style = {style}")].as_slice())
+        );
+        assert!(said(&report, "store.path_style").2.contains(words));
+        assert!(said(&report, "left behind").2.contains("hello"));
     }
 }
 
@@ -243,6 +371,7 @@ async fn the_demonstration_s_store_is_as_strict_as_it_says_from_the_sender_s_sid
         assert!(matches!(&facts.rights[&right], Answered::No(said) if said.contains("403")), "{right:?}");
     }
     assert_eq!((facts.most_parts, facts.winners), (Some(10_000), Some(1)));
+    assert!(facts.only_new_completed.is_yes(), "{:?}", facts.only_new_completed);
     assert!(facts.only_new.is_yes() && facts.long_key.is_yes() && facts.odd_key.is_yes());
     assert!(matches!(&facts.small_parts, Answered::No(said) if said.contains("EntityTooSmall")));
     assert!(facts.completed.is_yes(), "{:?}", facts.completed);
@@ -260,10 +389,33 @@ async fn a_receiver_s_key_reads_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
     let site = site(dir.path()).await;
     let empty = examined(&site, Role::Tsd, 0).await;
-    assert!(empty.rights[&Right::Get].is_yes() && matches!(empty.ranges, Answered::Unknown(_)), "{empty:?}");
+    for answer in [&empty.rights[&Right::Get], &empty.rights[&Right::Head], &empty.ranges] {
+        assert!(
+            matches!(answer, Answered::Unknown(why) if why.contains("not examined") && why.contains("run doctor on the nsc side")),
+            "{empty:?}"
+        );
+    }
+    let report = judge(empty);
+    assert_eq!(report.exit, 0, "an empty bucket is nothing to mend: {:?}", report.findings);
+    assert!(said(&report, "ranges").2.contains("there is none below tsd-import/"));
+    assert_eq!(said(&report, "right to get").0, Mark::Unknown);
+    let tiny = site.dir.join("store/p22-import/tsd-import/tiny");
+    crate::fs::create_dir(tiny.parent().unwrap()).unwrap();
+    crate::fs::write_durably(&tiny, b"1234").unwrap();
+    let facts = examined(&site, Role::Tsd, 0).await;
+    assert!(facts.rights[&Right::Get].is_yes(), "{facts:?}");
+    let why = |f: &Facts| said(&judge(f.clone()), "ranges").2;
+    assert!(why(&facts).contains("tsd-import/tiny, the largest object, has only 4 bytes"), "{facts:?}");
     let object = site.dir.join("store/p22-import/tsd-import/samples/p/r1/f");
     crate::fs::create_dir(object.parent().unwrap()).unwrap();
     crate::fs::write_durably(&object, &vec![b'x'; 3 << 20]).unwrap();
+    site.store.fault(FaultRule {
+        method: Some(http::Method::GET),
+        key_contains: Some("/r1/f".into()),
+        ..FaultRule::next(FaultKind::Denied)
+    });
+    let denied = examined(&site, Role::Tsd, 0).await;
+    assert!(why(&denied).contains("could not be read: 403") && judge(denied).exit == 78);
     let facts = examined(&site, Role::Tsd, 1).await;
     let yes: Vec<Right> = facts.rights.iter().filter(|(_, a)| a.is_yes()).map(|(right, _)| *right).collect();
     assert_eq!(yes, [Right::List, Right::Head, Right::Get]);

@@ -1,17 +1,14 @@
 //! The questions, one after another.
 use std::time::Duration;
 
-use futures_util::future::join_all;
-
+use super::addressing::Elsewhere;
 use super::facts::{Answered, Facts, Right, Trouble};
+use super::refusal::{Pauses, is_about_the_request, settled};
 use crate::conf::Conf;
-use crate::store::{Answer, Load, Probe, Said};
+use crate::store::{Answer, Load, Probe, Said, StoreError};
 
-/// Writers that race for one key.
-const WRITERS: usize = 8;
-
-/// Between two attempts at a name.
-const PAUSE: Duration = Duration::from_millis(500);
+/// After what was not examined for want of an object.
+const ASK_AGAIN: &str = "run doctor on the nsc side, then here again, or do so when something was sent";
 
 /// A store under examination.
 pub(super) struct Exam {
@@ -24,6 +21,11 @@ pub(super) struct Exam {
     pub range_size: u64,
     /// Bytes a second, as one large part showed it.
     pub estimate: u64,
+    /// Before an answer that may be of the moment is asked for again.
+    pub pauses: Pauses,
+    /// An object that was completed of parts.
+    pub completed: Option<String>,
+    pub elsewhere: Elsewhere,
     prefix: String,
     /// Everything is put below it.
     base: String,
@@ -41,17 +43,25 @@ pub(super) fn right<T>(answer: &Answer<T>, fine: fn(&Said) -> bool) -> Answered 
     }
 }
 
-/// Whether something works: an answer of the store that refuses is a no, anything else is not known.
+/// Whether something works: an answer that refuses what was asked is a no; one about the moment or the key, or none, says nothing.
 pub(super) fn works<T>(answer: &Answer<T>) -> Answered {
     match answer {
         Ok(_) => Answered::Yes,
-        Err(said) if matches!(said.status, Some(400..=499 | 501)) => Answered::No(said.in_short()),
+        Err(said) if is_about_the_request(said) || matches!(said.status, Some(404 | 412)) => {
+            Answered::No(said.in_short())
+        }
         Err(said) => Answered::Unknown(said.in_short()),
     }
 }
 
 impl Exam {
-    pub(super) fn new(conf: &Conf, probe: Probe, seconds: Duration) -> Self {
+    pub(super) fn new(
+        conf: &Conf,
+        probe: Probe,
+        elsewhere: Elsewhere,
+        seconds: Duration,
+        pauses: Pauses,
+    ) -> Self {
         let random = uuid::Uuid::new_v4().simple().to_string();
         let prefix = conf.store.prefix.clone();
         let base = format!("{prefix}/doctor/{}", random.get(..12).unwrap_or(&random));
@@ -63,6 +73,9 @@ impl Exam {
             most,
             range_size,
             estimate: 0,
+            pauses,
+            completed: None,
+            elsewhere,
             prefix,
             base,
             kept: Vec::new(),
@@ -76,6 +89,16 @@ impl Exam {
     /// Puts an object and remembers that it may be there.
     pub(super) async fn put(&mut self, key: &str, load: &Load) -> Answer<Option<String>> {
         let answer = self.probe.put(key, load).await;
+        self.noted(key, answer)
+    }
+
+    /// The same, asked again while the answer may be of the moment.
+    pub(super) async fn put_settled(&mut self, key: &str, load: &Load) -> Answer<Option<String>> {
+        let answer = settled(self.pauses, async || self.probe.put(key, load).await).await;
+        self.noted(key, answer)
+    }
+
+    fn noted<T>(&mut self, key: &str, answer: Answer<T>) -> Answer<T> {
         let may_be_there = answer.as_ref().err().is_none_or(|said| said.status.is_none_or(|s| s >= 500));
         if may_be_there {
             self.keeps(key);
@@ -111,11 +134,14 @@ impl Exam {
     }
 
     /// All questions to a store to which we send.
-    pub(super) async fn sender(mut self) -> Facts {
-        let key = self.key("hello");
-        let put = self.put(&key, &Load::signed("hello doctor")).await;
+    pub(super) async fn sender(mut self) -> Result<Facts, StoreError> {
+        let (key, hello) = (self.key("hello"), Load::signed("hello doctor"));
+        let put = self.put(&key, &hello).await;
         if !self.reached("accept an object", &key, &put) {
-            return self.end().await;
+            if let Err(said) = &put {
+                self.addressing(said, async |exam| exam.put(&key, &hello).await).await?;
+            }
+            return Ok(self.end().await);
         }
         drop(self.facts.rights.insert(Right::Put, Answered::Yes));
         let list = right(&self.probe.list(&format!("{}/", self.base)).await, |_| false);
@@ -133,24 +159,27 @@ impl Exam {
         self.only_new().await;
         self.keys().await;
         self.uploads_at_speed().await;
-        self.end().await
+        Ok(self.end().await)
     }
 
     /// All questions to a store from which we read.
-    pub(super) async fn receiver(mut self) -> Facts {
+    pub(super) async fn receiver(mut self) -> Result<Facts, StoreError> {
         let below = format!("{}/", self.prefix);
         let list = self.probe.list(&below).await;
         if !self.reached("list the bucket", &below, &list) {
-            return self.end().await;
+            if let Err(said) = &list {
+                self.addressing(said, async |exam| exam.probe.list(&below).await).await?;
+            }
+            return Ok(self.end().await);
         }
         drop(self.facts.rights.insert(Right::List, Answered::Yes));
         let largest = list.unwrap_or_default().into_iter().max_by_key(|(_, size)| *size);
-        let missing: fn(&Said) -> bool = |said| said.status == Some(404);
         let key = largest.as_ref().map_or_else(|| self.key("nothing"), |(key, _)| key.clone());
-        let head = right(&self.probe.head(&key).await, missing);
-        let end = largest.as_ref().map(|(_, size)| (0, size.saturating_sub(1).min(15)));
+        let head = self.reading(&self.probe.head(&key).await);
+        // The first bytes, unless there are none: an empty object has no ranges.
+        let end = largest.as_ref().and_then(|(_, size)| size.checked_sub(1)).map(|last| (0, last.min(15)));
         let got = self.probe.get(&key, end, 16).await;
-        for (kind, answer) in [(Right::Head, head), (Right::Get, right(&got, missing))] {
+        for (kind, answer) in [(Right::Head, head), (Right::Get, self.reading(&got))] {
             drop(self.facts.rights.insert(kind, answer));
         }
         match (&largest, got) {
@@ -158,9 +187,20 @@ impl Exam {
                 self.facts.ranges = self.range(key, &bytes).await;
                 self.downloads_at_speed(key, *size).await;
             }
-            _ => {
-                let why = "there is no object to read; ask again when one was sent, or after `doctor` of the other side";
-                self.facts.ranges = Answered::Unknown(why.into());
+            (Some((key, size)), Ok(_)) => {
+                let why =
+                    format!("not examined: {key}, the largest object, has only {size} bytes; {ASK_AGAIN}");
+                self.facts.ranges = Answered::Unknown(why);
+            }
+            (Some((key, _)), Err(said)) => {
+                let why = format!("not examined: {key} could not be read: {}", said.in_short());
+                self.facts.ranges = Answered::Unknown(why);
+            }
+            (None, _) => {
+                let why = format!(
+                    "not examined, as little as how fast objects come: there is none below {below}; {ASK_AGAIN}"
+                );
+                self.facts.ranges = Answered::Unknown(why);
             }
         }
         let key = self.key("hello");
@@ -171,7 +211,19 @@ impl Exam {
         if let Ok(upload) = begun {
             self.abort(&key, &upload).await;
         }
-        self.end().await
+        Ok(self.end().await)
+    }
+
+    /// A right to read. That there is no such object may be said before anybody looks at the key's rights.
+    fn reading<T>(&self, answer: &Answer<T>) -> Answered {
+        match right(answer, |_| false) {
+            Answered::Unknown(said) if answer.as_ref().is_err_and(|said| said.status == Some(404)) => {
+                Answered::Unknown(format!(
+                    "not examined: there is no object to try it on ({said}); {ASK_AGAIN}"
+                ))
+            }
+            other => other,
+        }
     }
 
     /// Whether a range of an object, whose first bytes these are, comes as that range.
@@ -188,36 +240,6 @@ impl Exam {
         }
     }
 
-    /// Puts that must not replace anything: one after the other, and all at once.
-    async fn only_new(&mut self) {
-        let load = Load { only_new: true, ..Load::signed("first") };
-        let key = self.key("only-new");
-        let first = self.put(&key, &load).await;
-        let held = |answer: &Answer<Option<String>>| matches!(answer, Err(said) if matches!(said.status, Some(409 | 412)));
-        self.facts.only_new = match (&first, self.put(&key, &load).await) {
-            (Err(said), _) => Answered::No(said.in_short()),
-            (Ok(_), second) if held(&second) => Answered::Yes,
-            (Ok(_), Ok(_)) => Answered::No("it replaces the object all the same".into()),
-            (Ok(_), Err(said)) => Answered::Unknown(said.in_short()),
-        };
-        if !self.facts.only_new.is_yes() {
-            return;
-        }
-        let key = self.key("raced");
-        self.keeps(&key);
-        let race = (0..WRITERS).map(|n| {
-            let (probe, key) = (self.probe.clone(), key.clone());
-            async move {
-                let load = Load { only_new: true, ..Load::signed(format!("writer {n}")) };
-                probe.put(&key, &load).await
-            }
-        });
-        let answers = join_all(race).await;
-        if answers.iter().all(|answer| answer.is_ok() || held(answer)) {
-            self.facts.winners = Some(answers.iter().filter(|answer| answer.is_ok()).count());
-        }
-    }
-
     /// Keys as long and as odd as ours get.
     async fn keys(&mut self) {
         let level = "x".repeat(200);
@@ -227,12 +249,14 @@ impl Exam {
         for name in [long, odd] {
             let key = self.key(&name);
             let mut answer = works(&self.put(&key, &Load::signed("key")).await);
-            // A store may break on a name instead of refusing it; what breaks twice is a no.
+            // A store may break on a name instead of refusing it: a no only if it takes another name between two such attempts.
             if let Answered::Unknown(why) = &answer {
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(self.pauses[0]).await;
+                let plain = self.key("plain");
+                let other = self.put(&plain, &Load::signed("key")).await;
                 answer = match works(&self.put(&key, &Load::signed("key")).await) {
-                    Answered::Unknown(_) => Answered::No(format!("twice: {why}")),
-                    other => other,
+                    Answered::Unknown(_) if other.is_ok() => Answered::No(format!("twice: {why}")),
+                    again => again,
                 };
             }
             // A store that files it under another name would be found out by whoever reads it.

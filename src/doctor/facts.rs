@@ -1,5 +1,6 @@
 //! What was found, without a judgement.
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::Serialize;
 
@@ -57,6 +58,12 @@ impl Checked {
     pub fn proves(&self) -> bool {
         self.put == Noticed::Refused && self.part == Noticed::Refused
     }
+
+    /// Whether somewhere changed bytes are surely believed, or right ones surely refused.
+    pub fn fails(&self) -> bool {
+        let surely = |noticed: &Noticed| matches!(noticed, Noticed::Believed | Noticed::NotTaken(_));
+        surely(&self.put) || surely(&self.part)
+    }
 }
 
 /// Who can reach the bytes between here and there.
@@ -72,15 +79,18 @@ pub enum Wire {
 }
 
 impl Wire {
-    /// Of an address.
-    pub fn of(endpoint: &str) -> Self {
-        let Some(rest) = endpoint.strip_prefix("http://") else { return Self::Tls };
-        let host = rest.split('/').next().unwrap_or_default();
-        let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
-        if matches!(host, "localhost" | "[::1]") || host.starts_with("127.") {
-            Self::Loopback
-        } else {
-            Self::Plain
+    /// Of an address, read as the client that goes there reads it; through a proxy also what is meant for this host leaves it. What
+    /// cannot be read is trusted least.
+    pub fn of(endpoint: &str, proxied: bool) -> Self {
+        let Ok(url) = reqwest::Url::parse(endpoint) else { return Self::Plain };
+        let host = url.host_str().unwrap_or_default();
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        // A name that only begins like an address of this host may lead anywhere.
+        let here = bare.parse::<IpAddr>().map_or(bare == "localhost", |ip| ip.to_canonical().is_loopback());
+        match url.scheme() {
+            "https" => Self::Tls,
+            _ if here && !proxied => Self::Loopback,
+            _ => Self::Plain,
         }
     }
 }
@@ -137,6 +147,12 @@ pub struct Configured {
     pub role: Role,
     /// Base address.
     pub endpoint: String,
+    /// The bucket's name.
+    pub bucket: String,
+    /// Whether the bucket stands in the path and not in the host's name.
+    pub path_style: bool,
+    /// Whether requests go through a proxy.
+    pub proxied: bool,
     /// What proves bytes on the wire.
     #[serde(serialize_with = "as_text")]
     pub checksum: Checksum,
@@ -161,6 +177,8 @@ pub struct Facts {
     pub wire: Wire,
     /// Why nothing more was asked.
     pub trouble: Option<Trouble>,
+    /// The value of `store.path_style` with which the bucket is found, if it is the other one.
+    pub found_with_path_style: Option<bool>,
     /// By how many seconds the store's clock is ahead of ours.
     pub ahead: Option<i64>,
     /// How the server names itself.
@@ -171,6 +189,8 @@ pub struct Facts {
     pub checks: BTreeMap<&'static str, Checked>,
     /// The highest number that a part may have.
     pub most_parts: Option<u32>,
+    /// Why it was not found.
+    pub unclear_number: Option<String>,
     /// The largest part that was accepted, up to the configured size.
     pub largest_part: Option<u64>,
     /// Why larger ones were not.
@@ -185,8 +205,10 @@ pub struct Facts {
     pub completed: Answered,
     /// Whether a completion can be repeated.
     pub completed_again: Answered,
-    /// Whether `If-None-Match: *` on an existing key is refused.
+    /// Whether `If-None-Match: *` on an existing key is refused, with the one status that a sender takes for that (412).
     pub only_new: Answered,
+    /// The same of an object that was completed of parts: the kind of which a sender asks it.
+    pub only_new_completed: Answered,
     /// Of eight such writers of one new key at once, how many were told that they wrote it.
     pub winners: Option<usize>,
     /// Whether ranges of an object are honoured.
@@ -210,6 +232,9 @@ impl Facts {
         Self::of(Configured {
             role: conf.role,
             endpoint: store.endpoint.clone(),
+            bucket: store.bucket.clone(),
+            path_style: store.path_style,
+            proxied: store.proxy.is_some(),
             checksum: store.checksum,
             conditional: store.conditional,
             part_size: store.part_size,
@@ -220,14 +245,16 @@ impl Facts {
     /// The same for tests.
     pub(super) fn of(configured: Configured) -> Self {
         Self {
-            wire: Wire::of(&configured.endpoint),
+            wire: Wire::of(&configured.endpoint, configured.proxied),
             configured,
             trouble: None,
+            found_with_path_style: None,
             ahead: None,
             server: None,
             rights: BTreeMap::new(),
             checks: BTreeMap::new(),
             most_parts: None,
+            unclear_number: None,
             largest_part: None,
             too_large: None,
             unclear_part: None,
@@ -236,6 +263,7 @@ impl Facts {
             completed: Answered::NotAsked,
             completed_again: Answered::NotAsked,
             only_new: Answered::NotAsked,
+            only_new_completed: Answered::NotAsked,
             winners: None,
             ranges: Answered::NotAsked,
             long_key: Answered::NotAsked,

@@ -1,7 +1,8 @@
 //! What follows from the facts: words, and lines of configuration. Pure.
 use serde::Serialize;
 
-use super::facts::{Answered, Checked, Facts, Noticed, Right, Wire};
+use super::facts::{Answered, Checked, Configured, Facts, Noticed, Right, Wire};
+use super::lines::BY_COST;
 use crate::conf::{Checksum, Role};
 use crate::store::clocks;
 
@@ -54,62 +55,45 @@ pub struct Report {
     pub facts: Facts,
 }
 
-/// From the cheapest to compute.
-const BY_COST: [Checksum; 6] = [
-    Checksum::Crc64Nvme,
-    Checksum::Crc32C,
-    Checksum::Crc32,
-    Checksum::Signed,
-    Checksum::Sha256,
-    Checksum::Md5,
-];
-
 /// Clocks further apart than this are said to be wrong; S3 refuses requests at 15 minutes.
 const APART: u64 = 5 * 60;
 
-impl Facts {
-    fn check(&self, kind: Checksum) -> Option<&Checked> {
-        self.checks.get(kind.to_string().as_str())
-    }
-
-    /// The cheapest proof that is checked wherever it is sent, and that nobody on the way can forge.
-    fn proof(&self) -> Option<Checksum> {
-        // Whoever can change bytes can correct a CRC; a digest that is signed cannot be corrected.
-        let forgeable = |kind: &Checksum| {
-            matches!(kind, Checksum::Crc64Nvme | Checksum::Crc32C | Checksum::Crc32 | Checksum::Md5)
-        };
-        let good = |kind: &Checksum| {
-            (self.wire != Wire::Plain || !forgeable(kind)) && self.check(*kind).is_some_and(Checked::proves)
-        };
-        BY_COST.into_iter().find(good)
-    }
-
-    fn may(&self, right: Right) -> bool {
-        self.rights.get(&right).is_some_and(Answered::is_yes)
-    }
-}
-
-struct Judge {
+pub(super) struct Judge {
     findings: Vec<Finding>,
 }
 
 impl Judge {
-    fn say(&mut self, mark: Mark, what: &str, text: impl Into<String>) {
+    pub(super) fn say(&mut self, mark: Mark, what: &str, text: impl Into<String>) {
         self.findings.push(Finding { mark, what: what.into(), text: text.into(), mend: false });
     }
 
-    fn mend(&mut self, what: &str, text: impl Into<String>) {
+    pub(super) fn mend(&mut self, what: &str, text: impl Into<String>) {
         self.findings.push(Finding { mark: Mark::No, what: what.into(), text: text.into(), mend: true });
     }
 
     /// A question with a plain answer.
-    fn plain(&mut self, what: &str, answer: &Answered, yes: &str, no: &str) {
+    pub(super) fn plain(&mut self, what: &str, answer: &Answered, yes: &str, no: &str) {
         match answer {
             Answered::Yes => self.say(Mark::Ok, what, yes),
             Answered::No(said) => self.say(Mark::No, what, format!("{no} ({said})")),
             Answered::Unknown(why) => self.say(Mark::Unknown, what, why.clone()),
             Answered::NotAsked => {}
         }
+    }
+
+    fn addressing(&mut self, facts: &Facts) {
+        let Some(style) = facts.found_with_path_style else { return };
+        let Configured { bucket, endpoint, .. } = &facts.configured;
+        let how = match style {
+            true => "in the path behind it",
+            false => "before the name of its host",
+        };
+        self.mend(
+            "store.path_style",
+            format!(
+                "the bucket is found if {bucket} stands {how} ({endpoint}), and not as configured: take the line below and run doctor again"
+            ),
+        );
     }
 
     fn clock(&mut self, facts: &Facts) {
@@ -182,6 +166,11 @@ impl Judge {
         let now = facts.configured.checksum;
         match facts.proof() {
             _ if facts.checks.is_empty() => {}
+            None if facts.unclear_proof() => self.say(
+                Mark::Unknown,
+                "bytes on the wire",
+                "no kind of proof was seen to be checked, and not all could be examined (the lines above): run doctor again",
+            ),
             None => self.say(
                 Mark::No,
                 "bytes on the wire",
@@ -196,101 +185,13 @@ impl Judge {
                 self.say(Mark::Ok, "bytes on the wire", format!("cheapest proof that is checked everywhere: {best}{why}"));
             }
         }
-        let surely = |noticed: &Noticed| matches!(noticed, Noticed::Believed | Noticed::NotTaken(_));
-        let fails = facts.check(now).is_some_and(|check| surely(&check.put) || surely(&check.part));
-        if fails && (now != Checksum::Signed || facts.proof().is_some()) {
+        if facts.check(now).is_some_and(Checked::fails)
+            && (now != Checksum::Signed || facts.proof().is_some())
+        {
             let what = "store.checksum";
             self.mend(
                 what,
                 format!("\"{now}\" is configured, and this store does not check it; take the line below"),
-            );
-        }
-    }
-
-    fn parts(&mut self, facts: &Facts) {
-        let configured = &facts.configured;
-        match facts.most_parts {
-            Some(most) if (most as usize) < configured.max_parts => self.mend(
-                "store.max_parts",
-                format!(
-                    "{} is configured, the highest number taken is {most}; take the line below",
-                    configured.max_parts
-                ),
-            ),
-            Some(most) => self.say(Mark::Ok, "parts of an upload", format!("{most} at least")),
-            None if facts.may(Right::Multipart) && configured.role == Role::Nsc => {
-                self.say(
-                    Mark::Unknown,
-                    "parts of an upload",
-                    "no number was taken, none was refused for good",
-                );
-            }
-            None => {}
-        }
-        match (facts.largest_part, &facts.too_large) {
-            (Some(largest), None) => {
-                let text = format!("{} as configured is taken", bytesize::ByteSize(largest));
-                self.say(Mark::Ok, "store.part_size", text);
-            }
-            (Some(largest), Some(said)) => self.mend(
-                "store.part_size",
-                format!(
-                    "{} is refused ({said}), {} is taken; take the line below",
-                    bytesize::ByteSize(configured.part_size),
-                    bytesize::ByteSize(largest)
-                ),
-            ),
-            (None, Some(said)) => {
-                self.mend("store.part_size", format!("not even parts of 5 MiB are taken: {said}"))
-            }
-            (None, None) => {
-                if let Some(why) = &facts.unclear_part {
-                    self.say(Mark::Unknown, "store.part_size", why.clone());
-                }
-            }
-        }
-        self.plain(
-            "small parts",
-            &facts.small_parts,
-            "taken in the middle of an upload",
-            "not below its least size, as with S3",
-        );
-        let no = "refused: not needed, what was sent is remembered on this side";
-        self.plain("list of an upload's parts", &facts.list_parts, "understood; not needed", no);
-        match &facts.completed {
-            Answered::No(said) => {
-                let text = format!("files larger than store.part_size cannot be sent here: {said}");
-                self.mend("completion of an upload", text);
-            }
-            other => self.plain("completion of an upload", other, "taken", ""),
-        }
-        let yes = "taken again: an answer that was lost costs nothing";
-        let no =
-            "refused: after a lost answer it is not known whether the object is there, so it is sent again";
-        self.plain("completion repeated", &facts.completed_again, yes, no);
-    }
-
-    fn only_new(&mut self, facts: &Facts) {
-        let what = "put only if new";
-        let no = "not held: two senders could replace each other's objects; each package has a place of its own, so keep to one sender";
-        match (&facts.only_new, facts.winners) {
-            (Answered::Yes, Some(1)) => self.say(Mark::Ok, what, "held, also by eight writers at once"),
-            (Answered::Yes, Some(winners)) => {
-                self.say(
-                    Mark::No,
-                    what,
-                    format!("held one after the other, but of eight writers at once {winners} won: {no}"),
-                );
-            }
-            (Answered::Yes, None) => {
-                self.say(Mark::Unknown, what, "held one after the other; the race broke off")
-            }
-            (other, _) => self.plain(what, other, "", no),
-        }
-        if facts.configured.conditional && facts.only_new != Answered::NotAsked && !facts.conditional() {
-            self.mend(
-                "store.conditional",
-                "true is configured, and this store does not hold it; take the line below",
             );
         }
     }
@@ -325,37 +226,20 @@ impl Judge {
             let mark = if best == 0 { Mark::Unknown } else { Mark::Ok };
             self.say(mark, what, format!("{}; {enough} in flight are enough", shown.join(", ")));
         }
+        self.left(facts);
+    }
+
+    fn left(&mut self, facts: &Facts) {
         if !facts.left.is_empty() {
             let (count, some) =
                 (facts.left.len(), facts.left.iter().take(3).cloned().collect::<Vec<_>>().join(", "));
-            let text = format!(
-                "{count} object(s) stay in the bucket, because this key may not remove them: {some}…"
-            );
+            let why = match facts.rights.get(&Right::Delete) {
+                Some(Answered::No(_)) => "this key may not remove them",
+                _ => "they could not be removed now",
+            };
+            let text = format!("{count} object(s) stay in the bucket, because {why}: {some}…");
             self.say(Mark::No, "left behind", text);
         }
-    }
-}
-
-impl Facts {
-    fn conditional(&self) -> bool {
-        self.only_new.is_yes() && self.winners == Some(1)
-    }
-
-    fn lines(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        if !self.checks.is_empty() {
-            lines.push(format!("checksum = \"{}\"", self.proof().unwrap_or_default()));
-        }
-        if self.only_new != Answered::NotAsked {
-            lines.push(format!("conditional = {}", self.conditional()));
-        }
-        if let Some(most) = self.most_parts {
-            lines.push(format!("max_parts = {most}"));
-        }
-        if let (Some(largest), Some(_)) = (self.largest_part, &self.too_large) {
-            lines.push(format!("part_size = \"{} MiB\"", largest >> 20));
-        }
-        lines
     }
 }
 
@@ -366,10 +250,12 @@ pub fn judge(facts: Facts) -> Report {
     let exit = match &facts.trouble {
         Some(trouble) => {
             judge.mend("the store", trouble.why.clone());
+            judge.addressing(&facts);
+            judge.left(&facts);
             if facts.ahead.is_some_and(|ahead| ahead.unsigned_abs() > APART) {
                 judge.clock(&facts);
             }
-            if trouble.passing { 75 } else { 78 }
+            if trouble.passing && facts.found_with_path_style.is_none() { 75 } else { 78 }
         }
         None => {
             judge.say(

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::exam::{Exam, right, works};
 use super::facts::{Answered, Right};
+use super::refusal::{is_about_the_request, settled};
 use super::throughput::rate;
 use crate::store::Load;
 
@@ -20,15 +21,19 @@ impl Exam {
         let begun = self.probe.begin(&key, None).await;
         drop(self.facts.rights.insert(Right::Multipart, right(&begun, |_| false)));
         let Ok(upload) = begun else { return };
-        self.facts.most_parts = self.most_parts(&key, &upload).await;
+        match self.most_parts(&key, &upload).await {
+            Ok(most) => self.facts.most_parts = Some(most),
+            Err(why) => self.facts.unclear_number = Some(why),
+        }
         self.abort(&key, &upload).await;
         self.small().await;
         self.large().await;
     }
 
-    /// The highest number that is taken, by halving.
-    async fn most_parts(&self, key: &str, upload: &str) -> Option<u32> {
+    /// The highest number that is taken, by halving; or why it cannot be told. Only a refusal of the request itself is a limit.
+    async fn most_parts(&self, key: &str, upload: &str) -> Result<u32, String> {
         let (mut good, mut bad) = (0, MOST + 1);
+        let mut why = String::new();
         while good + 1 < bad {
             // The limit is tried first, and then that of the oldest proxies.
             let number = match (good, bad) {
@@ -36,14 +41,18 @@ impl Exam {
                 (0, MOST) => 1_001,
                 _ => u32::midpoint(good, bad),
             };
-            let signed = i32::try_from(number).ok()?;
-            match self.probe.part(key, upload, signed, &Load::signed("small")).await {
+            let signed = i32::try_from(number).map_err(|e| e.to_string())?;
+            let (load, pauses) = (Load::signed("small"), self.pauses);
+            match settled(pauses, async || self.probe.part(key, upload, signed, &load).await).await {
                 Ok(_) => good = number,
-                Err(said) if matches!(said.status, Some(400..=499)) => bad = number,
-                Err(_) => return None,
+                Err(said) if is_about_the_request(&said) => (bad, why) = (number, said.in_short()),
+                Err(said) => return Err(format!("a part numbered {number} is answered {}", said.in_short())),
             }
         }
-        (good > 0).then_some(good)
+        match good {
+            0 => Err(format!("not even a part numbered 1 is taken: {why}")),
+            good => Ok(good),
+        }
     }
 
     /// A completion with a small part in the middle, and one that is repeated.
@@ -52,7 +61,8 @@ impl Exam {
         let Ok(upload) = self.probe.begin(&key, None).await else { return };
         let mut parts = Vec::new();
         for number in [1, 2] {
-            match self.probe.part(&key, &upload, number, &Load::signed("small")).await {
+            let (load, pauses) = (Load::signed("small"), self.pauses);
+            match settled(pauses, async || self.probe.part(&key, &upload, number, &load).await).await {
                 Ok(part) => parts.push(part),
                 Err(said) => {
                     self.facts.small_parts = Answered::Unknown(said.in_short());
@@ -70,21 +80,28 @@ impl Exam {
         self.facts.small_parts = works(&done);
         if done.is_err() {
             parts.truncate(1);
-            done = self.probe.complete(&key, &upload, &parts).await;
+            done = settled(self.pauses, async || self.probe.complete(&key, &upload, &parts).await).await;
         }
         match done {
             Ok(()) => {
                 self.keeps(&key);
+                self.completed = Some(key.clone());
                 self.facts.completed = Answered::Yes;
                 self.facts.completed_again = works(&self.probe.complete(&key, &upload, &parts).await);
             }
             // Done, in words that we do not understand.
             Err(said) if said.status == Some(200) => {
                 self.keeps(&key);
+                self.completed = Some(key.clone());
                 self.facts.completed = Answered::No(said.in_short());
             }
             refused => {
-                self.facts.completed = works(&refused);
+                // Its parts were just taken: gone, it may have been completed by an attempt whose answer was not clear.
+                let gone = refused.as_ref().is_err_and(|said| said.code == "NoSuchUpload");
+                self.facts.completed = match works(&refused) {
+                    Answered::No(said) if gone => Answered::Unknown(said),
+                    other => other,
+                };
                 self.abort(&key, &upload).await;
             }
         }
@@ -98,13 +115,14 @@ impl Exam {
         let mut size = whole.len();
         loop {
             let begun = Instant::now();
-            match self.probe.part(&key, &upload, 1, &Load::signed(whole.slice(..size))).await {
+            let (load, pauses) = (Load::signed(whole.slice(..size)), self.pauses);
+            match settled(pauses, async || self.probe.part(&key, &upload, 1, &load).await).await {
                 Ok(_) => {
                     self.facts.largest_part = Some(size as u64);
                     self.estimate = rate(size as u64, begun);
                     break;
                 }
-                Err(said) if matches!(said.status, Some(400..=499)) => {
+                Err(said) if is_about_the_request(&said) => {
                     self.facts.too_large = Some(said.in_short());
                     if size <= LEAST_BYTES {
                         break;

@@ -3,8 +3,9 @@ use bytes::Bytes;
 
 use super::exam::Exam;
 use super::facts::{Checked, Noticed};
+use super::refusal::{is_about_the_bytes, is_about_the_request, settled};
 use crate::conf::{CHECKSUMS, Checksum};
-use crate::store::{Answer, Load};
+use crate::store::{Answer, Load, Said};
 
 /// The right bytes, and the same with one bit turned over.
 fn pair() -> (Bytes, Bytes) {
@@ -16,14 +17,20 @@ fn pair() -> (Bytes, Bytes) {
     (right.into(), wrong.into())
 }
 
-/// What was said to the right bytes and to the changed ones.
-fn noticed<T>(right: &Answer<T>, changed: Answer<T>) -> Noticed {
-    match (right, changed) {
-        (Err(said), _) if matches!(said.status, Some(400..=499 | 501)) => Noticed::NotTaken(said.in_short()),
-        (Err(said), _) => Noticed::Unknown(said.in_short()),
-        (Ok(_), Ok(_)) => Noticed::Believed,
-        (Ok(_), Err(said)) if matches!(said.status, Some(400..=499)) => Noticed::Refused,
-        (Ok(_), Err(said)) => Noticed::Unknown(said.in_short()),
+/// What follows from a refusal of the right bytes.
+fn not_taken(said: &Said) -> Noticed {
+    match is_about_the_request(said) {
+        true => Noticed::NotTaken(said.in_short()),
+        false => Noticed::Unknown(format!("the right bytes are answered {}", said.in_short())),
+    }
+}
+
+/// What was said to changed bytes, after the right ones were taken. Refused for another reason than the bytes, they were not examined.
+fn noticed<T>(changed: &Answer<T>, kind: Checksum) -> Noticed {
+    match changed {
+        Ok(_) => Noticed::Believed,
+        Err(said) if is_about_the_bytes(said, kind) => Noticed::Refused,
+        Err(said) => Noticed::Unknown(format!("changed bytes are answered {}", said.in_short())),
     }
 }
 
@@ -41,22 +48,28 @@ impl Exam {
         let good = Load { bytes: right, proof: Some(kind), travels: None, only_new: false };
         let changed = Load { travels: Some(wrong), ..good.clone() };
         let key = self.key(&format!("proof-{word}"));
-        let (taken, believed) = (self.put(&key, &good).await, self.put(&key, &changed).await);
+        let taken = self.put_settled(&key, &good).await;
         let echoed_put = matches!(taken, Ok(Some(_)));
-        let put = noticed(&taken, believed);
+        let put = match &taken {
+            // Under a key of their own: a store that lets nothing be replaced would refuse whatever bytes.
+            Ok(_) => noticed(&self.put_settled(&format!("{key}-changed"), &changed).await, kind),
+            Err(said) => not_taken(said),
+        };
 
         let key = self.key(&format!("parts-{word}"));
-        let upload = match self.probe.begin(&key, Some(kind)).await {
+        let upload = match settled(self.pauses, async || self.probe.begin(&key, Some(kind)).await).await {
             Ok(upload) => upload,
-            Err(said) if matches!(said.status, Some(400..=499 | 501)) => {
-                return Checked { put, part: Noticed::NotTaken(said.in_short()), echoed: false };
-            }
-            Err(said) => return Checked { put, part: Noticed::Unknown(said.in_short()), echoed: false },
+            Err(said) => return Checked { put, part: not_taken(&said), echoed: false },
         };
-        let taken = self.probe.part(&key, &upload, 1, &good).await;
-        let believed = self.probe.part(&key, &upload, 2, &changed).await;
+        let send = async |number, load| {
+            settled(self.pauses, async || self.probe.part(&key, &upload, number, load).await).await
+        };
+        let taken = send(1, &good).await;
         let echoed = echoed_put && taken.as_ref().is_ok_and(|part| part.echoed.is_some());
-        let part = noticed(&taken, believed);
+        let part = match &taken {
+            Ok(_) => noticed(&send(2, &changed).await, kind),
+            Err(said) => not_taken(said),
+        };
         self.abort(&key, &upload).await;
         Checked { put, part, echoed }
     }

@@ -43,6 +43,15 @@ pub fn knows(kind: Kind, world: &World, env: &[(&str, &str)]) -> Vec<(String, St
         Kind::Moto => ("ok", "no", "no"),
     };
     assert_eq!(mark("put only if new"), only_new, "{kind:?}\n{report:#}");
+    // Of what was completed of parts as well; and every kind of proof was examined, none refused for another reason.
+    let completed = if only_new == "ok" { "yes" } else { "not-asked" };
+    assert_eq!(report["facts"]["only_new_completed"], completed, "{kind:?}\n{report:#}");
+    for (word, check) in report["facts"]["checks"].as_object().unwrap() {
+        for place in ["put", "part"] {
+            let clear = matches!(check[place].as_str(), Some("refused" | "believed"));
+            assert!(clear, "{kind:?} {word} {place}: {check:#}");
+        }
+    }
     assert_eq!(mark("bytes on the wire"), checks, "{kind:?}\n{report:#}");
     assert_eq!(mark("changed bytes under signed"), signed, "{kind:?}\n{report:#}");
     // The signature is what is configured if nothing is said: where that proves nothing and something else does, it must be mended.

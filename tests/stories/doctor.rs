@@ -11,6 +11,15 @@ fn doctor(world: &World, role: Role, more: &[&str]) -> (Option<i32>, String, Str
 #[tokio::test(flavor = "multi_thread")]
 async fn the_store_is_examined_from_both_sides_and_the_lines_can_be_used() {
     let mut world = World::new().await;
+    // Nothing was sent yet: what cannot be examined on this side is said with what to do, and is nothing to mend.
+    let (code, out, err) = doctor(&world, Role::Tsd, &[]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    for words in [
+        " ? right to get: not examined: there is no object to try it on (404",
+        " ? ranges: not examined, as little as how fast objects come: there is none below tsd-import/; run doctor on the nsc side",
+    ] {
+        assert!(out.lines().any(|own| own.starts_with(words)), "{words}\n{out}");
+    }
     let lines = world.path().join("found.toml");
     let (code, out, err) = doctor(&world, Role::Nsc, &["--write", lines.to_str().unwrap()]);
     assert_eq!(code, Some(0), "{out}{err}");
@@ -18,8 +27,9 @@ async fn the_store_is_examined_from_both_sides_and_the_lines_can_be_used() {
         " ● right to put: granted",
         " ○ right to list: refused, and not needed here",
         " ● changed bytes under crc64nvme: refused, of whole objects and of parts; its answers repeat the value",
-        " ● parts of an upload: 10000 at least",
-        " ● put only if new: held, also by eight writers at once",
+        " ● parts of an upload: numbers up to 10000 are taken",
+        " ● largest file: files up to 48.8 GiB: 10000 parts of 5.0 MiB; beyond that parts grow to a size that was not tried",
+        " ● put only if new: held, also by eight writers at once, and for what was completed of parts",
         "checksum = \"crc64nvme\"",
     ] {
         assert!(out.lines().any(|own| own == line), "{line}\n{out}");
@@ -54,6 +64,19 @@ async fn what_keeps_the_store_from_answering_is_said_with_its_cure() {
     let good = std::fs::read_to_string(&conf).unwrap();
     let write = |text: &str| tsd_import::fs::write_durably(&conf, text.as_bytes()).unwrap();
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // As a proxy sees it: no such host. The bucket is found in the path.
+    let named = world.site.endpoint.replace("127.0.0.1", "localhost");
+    let by_host = good.replace(&world.site.endpoint, &named) + "store.path_style = false\n";
+    write(&by_host);
+    let (found, out, err) = doctor(&world, Role::Nsc, &[]);
+    assert!(
+        found == Some(78) && out.contains("!○ store.path_style: the bucket is found if p22-import"),
+        "{out}{err}"
+    );
+    assert!(out.ends_with("[store]\npath_style = true\n"), "{out}");
+    write(&by_host.replace("path_style = false", "path_style = true"));
+    assert_eq!(doctor(&world, Role::Nsc, &[]).0, Some(0));
+
     for (text, code, words) in [
         (
             good.replace(&world.site.endpoint, &format!("http://{closed}")),

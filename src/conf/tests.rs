@@ -130,6 +130,9 @@ fn a_proxy_is_shown_without_its_password() {
     let odd =
         load(&shipped("nsc.toml"), &[("TSD_IMPORT__STORE__PROXY", "someone:sesame@proxy")]).unwrap_err();
     assert!(!odd.to_string().contains("sesame") && odd.to_string().contains("store.proxy: "), "{odd}");
+    let torn = "[store]\nendpoint = \"https://h\"\nproxy = \"http://someone:se@ame@proxy:1\nbucket = \"b\"\n";
+    let said = load(torn, &[]).unwrap_err().to_string();
+    assert!(said.contains("http://***@proxy:1") && !said.contains("ame@"), "the line is shown: {said}");
 }
 
 #[test]

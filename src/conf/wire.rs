@@ -108,6 +108,21 @@ impl Proxy {
     }
 }
 
+/// A text that may quote addresses, without what stands before the `@` of each; rather too much of a line than too little.
+pub(super) fn without_passwords(text: &str) -> String {
+    let (mut shown, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once("://") {
+        shown.extend([before, "://"]);
+        let line = after.lines().next().unwrap_or_default();
+        rest = after;
+        if let Some((secret, _)) = line.rsplit_once('@') {
+            shown.push_str("***");
+            rest = after.get(secret.len()..).unwrap_or_default();
+        }
+    }
+    shown + rest
+}
+
 impl FromStr for Proxy {
     type Err = std::convert::Infallible;
 

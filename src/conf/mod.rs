@@ -21,7 +21,7 @@ pub use types::{
     OrderSource, OrdersConf, ReadsCheck, Role, Side, StoreConf, SupervisorConf, TransferConf, TsdConf,
     WorkConf,
 };
-pub use wire::{CHECKSUMS, Checksum, PaceConf};
+pub use wire::{CHECKSUMS, Checksum, Endurance, PaceConf, Proxy, RATE_WINDOW};
 
 impl Conf {
     /// Reads defaults, the file and the environment. `role` overrules the file's. Says everything that is wrong at once.
@@ -72,10 +72,14 @@ impl Conf {
         let work = read::work(&mut r);
         let alarm = read::alarm(&mut r);
         let store = read::store(&mut r);
-        if let Some(work) = work.as_ref().filter(|w| w.unit_stall <= store.whole_request()) {
-            let (stall, whole) = (work.unit_stall, store.whole_request());
+        // Bytes that move, or that a limit of ours holds back, are signs of life however long they take; nothing else needs time of a store
+        // that does not answer.
+        let silent = store.endurance().whole(0);
+        if let Some(work) = work.as_ref().filter(|w| w.unit_stall <= silent) {
             let why = format!(
-                "{stall:?} must be longer than one request to the store may take ({whole:?}), or a store that hangs would be blamed on packages"
+                "{:?} must be longer than one request to the store may take while nothing moves ({silent:?}: store.attempts times \
+                 store.attempt_timeout, and the pauses), or a store that hangs would be blamed on packages",
+                work.unit_stall
             );
             r.complain("work.unit_stall", why);
         }

@@ -8,7 +8,7 @@ use super::types::{
     Again, AlarmConf, CompleteAfter, LandingConf, LimsConf, NscConf, OnFailure, OnInvalid, OrderSource,
     OrdersConf, ReadsCheck, StoreConf, SupervisorConf, TransferConf, TsdConf, WorkConf,
 };
-use super::wire::pace;
+use super::wire::{Proxy, pace};
 use crate::package::{Kind, Name, Priority, Window};
 use crate::supervisor::{Backoff, Limits};
 
@@ -110,8 +110,11 @@ pub(super) fn store(r: &mut Reader) -> StoreConf {
     if part_size < 5 << 20 {
         r.complain("store.part_size", "S3 wants parts of at least 5 MiB");
     }
-    let proxy = r.optional::<String>("store.proxy", "http://HOST:PORT");
-    if proxy.as_ref().is_some_and(|proxy| !proxy.starts_with("http://") && !proxy.starts_with("https://")) {
+    let proxy = r.optional::<Proxy>("store.proxy", "http://HOST:PORT");
+    if proxy
+        .as_ref()
+        .is_some_and(|proxy| !["http://", "https://"].iter().any(|p| proxy.expose().starts_with(p)))
+    {
         r.complain("store.proxy", "must begin with http:// or https://");
     }
     let range_size = r.bytes("store.range_size");

@@ -9,6 +9,7 @@ use config::{Config, Environment, File, FileFormat, Source, Value, ValueKind};
 
 use super::live::{self, Class};
 use super::reader::Complaints;
+use super::wire::without_passwords;
 
 /// The defaults, with a comment for every key.
 pub const DEFAULTS: &str = include_str!("../../conf/default.toml");
@@ -41,7 +42,8 @@ impl Settings {
         let env = Environment::with_prefix("TSD_IMPORT").separator("__").source(Some(ours.collect()));
         let name = file.map_or(DEFAULTS_NAME.to_owned(), |p| p.display().to_string());
         let built = layers.add_source(env).build().and_then(|c| c.collect());
-        let tree = built.map_err(|e| Complaints(vec![e.to_string()]))?;
+        // An error of syntax shows its line, whatever stands in it.
+        let tree = built.map_err(|e| Complaints(vec![without_passwords(&e.to_string())]))?;
         let mut values = BTreeMap::new();
         for (key, value) in tree {
             flatten(key, value, &mut values);

@@ -1,6 +1,7 @@
 use super::*;
 use crate::package::Priority;
 use std::io::Write;
+use std::time::Duration;
 
 fn load(text: &str, env: &[(&str, &str)]) -> Result<Conf, Complaints> {
     let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
@@ -77,6 +78,61 @@ fn the_settings_of_the_wire() {
     ] {
         assert!(said.contains(expected), "missing {expected:?} in {said}");
     }
+}
+
+#[test]
+fn a_limit_of_nothing_is_refused_and_off_is_none() {
+    let with =
+        |limit: &str, table: &str| {
+            let text = shipped("nsc.toml")
+                .replacen("part_size =", &format!("{limit}\npart_size ="), 1)
+                .replacen("[lims]\n", &format!("[store.timetable]\n{table}\n[lims]\n"), 1);
+            load(&text, &[])
+        };
+    for nothing in ["\"0\"", "\"0 MiB\"", "0", "\"0.3 B\""] {
+        let said = with(&format!("limit = {nothing}"), "").unwrap_err().to_string();
+        assert!(said.contains("store.limit: ") && said.contains("use \"off\" for no limit"), "{said}");
+        let said = with("", &format!("\"07:30\" = {nothing}")).unwrap_err().to_string();
+        assert!(said.contains("store.timetable.07:30: ") && said.contains("use \"off\""), "{said}");
+    }
+    assert_eq!(with("limit = \"off\"", "").unwrap().store.pace.limit, None);
+    assert_eq!(with("limit = \"1 KiB\"", "").unwrap().store.pace.limit, Some(1024));
+    let twice = with("", "\"7:30\" = \"1 MiB\"\n\"07:30\" = \"2 MiB\"").unwrap_err().to_string();
+    assert!(twice.contains("store.timetable: ") && twice.contains("twice, written differently"), "{twice}");
+    assert!(with("", "\"7:30\" = \"1 MiB\"\n\"07:31\" = \"2 MiB\"").is_ok());
+}
+
+#[test]
+fn a_store_that_hangs_makes_an_outage_before_a_package_is_blamed() {
+    let with = |stall: &str| load(&shipped("nsc.toml"), &[("TSD_IMPORT__WORK__UNIT_STALL", stall)]);
+    let conf = with("22 min").unwrap();
+    assert_eq!(conf.store.endurance().whole(0), Duration::from_secs(4 * 300 + 60));
+    let said = with("21 min").unwrap_err().to_string();
+    assert!(said.contains("work.unit_stall: ") && said.contains("while nothing moves (1260s"), "{said}");
+    // Longer than work.unit_stall, which is why bytes that move are signs of life.
+    let part = Endurance { min_rate: 64 << 10, ..conf.store.endurance() };
+    assert_eq!(part.attempt(16 << 20), Duration::from_secs(2 * 300 + 256 + 40));
+    assert_eq!(part.whole(16 << 20), Duration::from_secs(4 * 896 + 60));
+}
+
+#[test]
+fn a_proxy_is_shown_without_its_password() {
+    for (address, shown) in [
+        ("http://proxy:3128", "\"http://proxy:3128\""),
+        ("http://someone:sesame@proxy:3128", "\"http://***@proxy:3128\""),
+        ("https://someone:se/s@me@proxy", "\"https://***@proxy\""),
+    ] {
+        let env = [("TSD_IMPORT__STORE__PROXY", address)];
+        let conf = load(&shipped("nsc.toml"), &env).unwrap();
+        assert_eq!(conf.store.proxy.as_ref().unwrap().expose(), address);
+        assert!(format!("{conf:?}").contains(&format!("proxy: Some({shown})")), "{conf:?}");
+    }
+    let odd =
+        load(&shipped("nsc.toml"), &[("TSD_IMPORT__STORE__PROXY", "someone:sesame@proxy")]).unwrap_err();
+    assert!(!odd.to_string().contains("sesame") && odd.to_string().contains("store.proxy: "), "{odd}");
+    let torn = "[store]\nendpoint = \"https://h\"\nproxy = \"http://someone:se@ame@proxy:1\nbucket = \"b\"\n";
+    let said = load(torn, &[]).unwrap_err().to_string();
+    assert!(said.contains("http://***@proxy:1") && !said.contains("ame@"), "the line is shown: {said}");
 }
 
 #[test]

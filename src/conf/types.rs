@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::wire::{Checksum, PaceConf};
+use super::wire::{Checksum, Endurance, PaceConf, Proxy};
 use crate::package::{Kind, Name, Priority, Window};
 use crate::supervisor::{Backoff, Limits};
 
@@ -160,7 +160,7 @@ pub struct StoreConf {
     /// PEM of who may vouch for the endpoint; none: the system's.
     pub ca_file: Option<PathBuf>,
     /// `http://HOST:PORT`.
-    pub proxy: Option<String>,
+    pub proxy: Option<Proxy>,
     /// What proves the bytes of a request on the wire.
     pub checksum: Checksum,
     /// Whether the endpoint refuses to replace an object when asked to.
@@ -196,9 +196,9 @@ pub struct StoreConf {
 }
 
 impl StoreConf {
-    /// The longest that one request may take, all its attempts with their pauses.
-    pub fn whole_request(&self) -> Duration {
-        self.attempt_timeout.saturating_mul(self.attempts).saturating_add(Duration::from_secs(60))
+    /// How long a request may take.
+    pub fn endurance(&self) -> Endurance {
+        Endurance { attempts: self.attempts, answer: self.attempt_timeout, min_rate: self.min_rate }
     }
 }
 

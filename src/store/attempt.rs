@@ -2,11 +2,12 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::progress::Progress;
+use super::progress::{Progress, Stalled};
 use super::retry::{Tried, wait};
 use super::slots::{End, Trip};
 use super::sort::CHANGED;
 use super::{Store, StoreError};
+use crate::supervisor::meter;
 
 /// Why an attempt failed, for the decision whether there is another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,33 +69,33 @@ pub(super) struct Asked<'a> {
 static CHANGES: AtomicU64 = AtomicU64::new(0);
 
 impl Store {
-    /// Asks, and asks again while the class of the failure allows it, attempts are left and the whole has not taken too long.
+    /// Asks, and asks again while the class of the failure allows it, attempts are left and the whole has not taken too long. What does
+    /// not count there is the time in which we held it back ourselves: by the limit, or because enough others are under way.
     pub(super) async fn ask<T, F>(&self, asked: Asked<'_>, send: impl Fn() -> F) -> Result<T, Failed>
     where
         F: Future<Output = Result<T, Failed>>,
     {
-        let deadline = self.patience + Duration::from_secs(asked.bytes / self.demand.min_rate.max(1));
-        let pauses = self.whole_request.saturating_sub(self.patience.saturating_mul(self.attempts));
-        let (begun, whole) = (Instant::now(), deadline.saturating_mul(self.attempts) + pauses);
-        let mut attempt = 1;
+        // Another attempt is made only if it fits in whole.
+        let most = self.endurance.whole(asked.bytes).saturating_sub(self.endurance.attempt(asked.bytes));
+        let (mut attempt, mut spent) = (1, Duration::ZERO);
+        let mut on_wire = (asked.bytes > 0).then(|| self.slots.begins());
         loop {
             self.fresh_headers().await?;
-            let began = Instant::now();
-            let answer = match Progress::default().watch(self.demand, send()).await {
-                Ok(answer) => answer,
-                Err(stalled) => Err(Failed {
-                    error: StoreError::Outage { what: asked.what, why: format!("{}: {stalled}", asked.key) },
-                    class: Class::Unclear,
-                    retry_after: None,
-                }),
+            let (began, progress) = (Instant::now(), Progress::default());
+            let watched = progress.watch(self.demand, send()).await;
+            let took = began.elapsed();
+            spent += took.saturating_sub(progress.held());
+            let end = match &watched {
+                Ok(Ok(_)) => End::Arrived,
+                Ok(Err(Failed { class: Class::Throttled, .. })) => End::Throttled,
+                Err(Stalled::Slow { .. }) => End::Slow,
+                Ok(Err(_)) | Err(Stalled::Silent(_)) => End::Failed,
             };
-            let end = match &answer {
-                Ok(_) => End::Arrived,
-                Err(Failed { class: Class::Throttled, .. }) => End::Throttled,
-                Err(_) => End::Failed,
-            };
-            self.slots.told(Trip { bytes: asked.bytes, took: began.elapsed(), end });
-            let failed = match answer {
+            self.slots.told(Trip { bytes: asked.bytes, took, end });
+            drop(on_wire.take());
+            // Attempts are bounded: a store that answers none makes an outage in the end, and is not to make a unit look hung.
+            meter::alive();
+            let failed = match watched.unwrap_or_else(|stalled| Err(cut_off(asked, stalled))) {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
@@ -103,14 +104,26 @@ impl Store {
                 attempts: self.attempts,
                 class: failed.class,
                 advice: failed.retry_after,
-                left: whole.saturating_sub(begun.elapsed()),
+                left: most.saturating_sub(spent),
             };
             let pause = wait(tried, self.dice.roll());
             told(asked, &tried, &failed.error, pause);
             let Some(pause) = pause else { return Err(failed) };
             tokio::time::sleep(pause).await;
-            attempt += 1;
+            (spent, attempt) = (spent + pause, attempt + 1);
+            if asked.bytes > 0 {
+                on_wire = Some(self.slots.begins_again().await);
+            }
         }
+    }
+}
+
+/// Nobody knows what the store has made of it.
+fn cut_off(asked: Asked<'_>, stalled: Stalled) -> Failed {
+    Failed {
+        error: StoreError::Outage { what: asked.what, why: format!("{}: {stalled}", asked.key) },
+        class: Class::Unclear,
+        retry_after: None,
     }
 }
 
@@ -133,3 +146,7 @@ fn told(asked: Asked<'_>, tried: &Tried, error: &StoreError, pause: Option<Durat
         None => tracing::debug!(what, key, bytes, attempt, attempts, class, %error, "not asked again"),
     }
 }
+
+#[cfg(test)]
+#[path = "slow_tests.rs"]
+mod slow;

@@ -50,10 +50,16 @@ impl Carrier {
             .pool_idle_timeout(IDLE)
             .tcp_nodelay(true);
         if let Some(proxy) = &conf.proxy {
-            let wrong = |e| StoreError::Config(format!("store.proxy {proxy:?} is no address: {}", chain(&e)));
-            builder = builder.proxy(Proxy::all(proxy).map_err(wrong)?);
+            // The address may hold a password, and one that cannot be read cannot be shown without it for sure.
+            let wrong = |e: reqwest::Error| {
+                let why = chain(&e.without_url());
+                StoreError::Config(format!(
+                    "store.proxy is no address such as http://HOST:PORT: {why}; correct it"
+                ))
+            };
+            builder = builder.proxy(Proxy::all(proxy.expose()).map_err(wrong)?);
         }
-        let secure = [Some(&conf.endpoint), conf.proxy.as_ref()];
+        let secure = [Some(conf.endpoint.as_str()), conf.proxy.as_ref().map(|proxy| proxy.expose())];
         let secure = secure.into_iter().flatten().any(|address| address.starts_with("https://"));
         builder = match &conf.ca_file {
             Some(path) => builder.tls_certs_only(vouchers(path)?),

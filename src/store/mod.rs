@@ -63,7 +63,7 @@ pub(crate) use sort::{Said, clocks};
 pub use up::{Origin, Sent};
 pub use wire::Wire;
 
-use crate::conf::{Checksum, PaceConf, StoreConf};
+use crate::conf::{Checksum, Endurance, PaceConf, StoreConf};
 use crate::disk::Disk;
 use crate::hashing::Hashing;
 use crate::package::{PackageId, RelPath};
@@ -95,8 +95,8 @@ pub struct Store {
     hashing: Hashing,
     /// Of one request.
     attempts: u32,
-    /// For all attempts of a request without bytes, and the pauses between them.
-    whole_request: Duration,
+    /// How long a request may take.
+    endurance: Endurance,
     /// Spreads attempts.
     dice: Dice,
     /// For an answer, and for its next bytes.
@@ -126,7 +126,7 @@ impl Store {
             buffers: Buffers::new(conf.memory),
             hashing,
             attempts: conf.attempts,
-            whole_request: conf.whole_request(),
+            endurance: conf.endurance(),
             dice: Dice::shaken(),
             patience: conf.attempt_timeout,
             demand: Demand { min_rate: conf.min_rate, window: WINDOW, patience: conf.attempt_timeout },

@@ -173,7 +173,7 @@ impl Flight<'_> {
             let later = todo.hash.then(|| stream.feed(bytes.clone()));
             let part = Part::new(bytes, room);
             let task = self.part(number, part.clone(), proof, later, begun.clone());
-            drop(flying.spawn(task));
+            drop(flying.spawn(self.meter.on_behalf(task)));
             if let Some(ear) = listener.as_mut().filter(|_| stored)
                 && !ear.hear(part).await
             {

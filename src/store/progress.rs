@@ -5,14 +5,20 @@
 //! counts as moved up is what the network's buffers took; the last few MiB of a body may still lie there when the wait for the
 //! answer begins.
 //!
+//! Moving, and being held back by ourselves, are signs of life of the unit that the attempt is made for: neither a slow link nor a low
+//! limit makes it pass for hung.
+//!
 //! The progress of an attempt reaches the body of its request, and who reads its answer, as a value of the task: that
 //! is set in the one place where attempts are made, so that no new request can forget it.
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::conf::RATE_WINDOW;
+use crate::supervisor::meter;
+
 /// Over which the least rate is measured.
-pub(super) const WINDOW: Duration = Duration::from_secs(20);
+pub(super) const WINDOW: Duration = RATE_WINDOW;
 
 tokio::task_local!(static CURRENT: Progress);
 
@@ -90,6 +96,13 @@ impl Drop for Pause {
     }
 }
 
+impl Inner {
+    /// For how long it was held back on this side until now.
+    fn held(&self) -> Duration {
+        self.paused + self.paused_at.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+}
+
 impl Progress {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -115,26 +128,31 @@ impl Progress {
         Pause(self.clone())
     }
 
+    /// For how long we held it back until now.
+    pub(super) fn held(&self) -> Duration {
+        self.lock().held()
+    }
+
     /// Follows an attempt to its end, or cuts it off.
     pub(super) async fn watch<F: Future>(&self, demand: Demand, attempt: F) -> Result<F::Output, Stalled> {
         let (began, mut judge) = (Instant::now(), Judge::default());
         let beat = (demand.window.min(demand.patience) / 20)
             .clamp(Duration::from_millis(10), Duration::from_secs(1));
+        let mut moved = 0;
         let mut attempt = std::pin::pin!(CURRENT.scope(self.clone(), attempt));
         loop {
             match tokio::time::timeout(beat, &mut attempt).await {
                 Ok(answer) => return Ok(answer),
                 Err(_) => {
-                    let seen = {
+                    let (seen, waits) = {
                         let inner = self.lock();
-                        let held =
-                            inner.paused + inner.paused_at.map_or(Duration::ZERO, |since| since.elapsed());
-                        Seen {
-                            at: began.elapsed().saturating_sub(held),
-                            moved: inner.moved,
-                            sent: inner.sent,
-                        }
+                        let at = began.elapsed().saturating_sub(inner.held());
+                        (Seen { at, moved: inner.moved, sent: inner.sent }, inner.pauses > 0)
                     };
+                    if waits || seen.moved != moved {
+                        moved = seen.moved;
+                        meter::alive();
+                    }
                     if let Some(stalled) = judge.look(seen, demand) {
                         return Err(stalled);
                     }
@@ -231,6 +249,29 @@ mod tests {
         assert!(at > 300 && at < 345 && matches!(stalled, Stalled::Slow { .. }), "{at} {stalled}");
     }
 
+    /// For a unit that would count as hung after a tenth of this.
+    #[tokio::test]
+    async fn what_moves_or_is_held_back_lives_and_what_stands_still_does_not() {
+        let ms = Duration::from_millis;
+        let demand = Demand { min_rate: 1, window: ms(200), patience: ms(1500) };
+        let meter = meter::Board::default().begin("uploader", "a".into());
+        let lives = async |attempt: std::pin::Pin<Box<dyn Future<Output = ()>>>| {
+            let before = meter.ticks();
+            let progress = Progress::default();
+            assert_eq!(meter.on_behalf(progress.watch(demand, attempt)).await, Ok(()));
+            meter.ticks() - before
+        };
+        let moves = async {
+            for _ in 0..50 {
+                current().moved(1);
+                tokio::time::sleep(ms(20)).await;
+            }
+        };
+        assert!(lives(Box::pin(moves)).await >= 10);
+        assert!(lives(Box::pin(not_the_store(tokio::time::sleep(ms(1000))))).await >= 10);
+        assert_eq!(lives(Box::pin(tokio::time::sleep(ms(1000)))).await, 0);
+    }
+
     #[tokio::test]
     async fn what_we_hold_back_ourselves_is_not_the_stores_fault() {
         let ms = Duration::from_millis;
@@ -238,6 +279,7 @@ mod tests {
         let progress = Progress::default();
         let held = progress.watch(demand, not_the_store(tokio::time::sleep(ms(600)))).await;
         assert_eq!(held, Ok(()));
+        assert!(progress.held() >= ms(600) && Progress::default().held().is_zero());
         let slept = Progress::default().watch(demand, tokio::time::sleep(ms(5000))).await;
         assert_eq!(slept, Err(Stalled::Silent(ms(200))));
         let moves = async {

@@ -114,7 +114,7 @@ impl Store {
         let (me, key, bytes) = (self.clone(), key.to_owned(), part.bytes.clone());
         // A task of its own, so that many small requests are prepared on all threads and not on the one actor's.
         let mut put = JoinSet::new();
-        drop(put.spawn(async move { me.put_proven(&key, bytes, &proof).await }));
+        drop(put.spawn(meter.on_behalf(async move { me.put_proven(&key, bytes, &proof).await })));
         put.join_next().await.map_or(Ok(()), joined)?;
         meter.add(size);
         Ok(Sent { digests, stored: true })

@@ -7,15 +7,19 @@
 //! that small is that an urgent part waits for fewer others.
 //!
 //! - It begins with some, doubles while that pays, then tries a neighbour now and then, more and more rarely while nothing changes.
-//! - A store that asks for fewer requests gets half as many at once. The number at which it did so is a wall for a while.
+//! - A store that asks for fewer requests gets half as many at once. The number at which it did so is a wall for a while; behind
+//!   that it is tried again, so whatever a bad hour has done to the number is gone soon after.
+//! - So does a link on which a request is cut off for being slow: each of fewer has more of it, and one alone has all.
 //! - Nothing is learnt while there is not enough to do.
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::slots::{End, Trip};
 
-/// Fewer than this are never allowed (unless the cap is lower).
+/// Fewer than this are never allowed (unless the cap is lower, or requests are cut off for being slow).
 pub(super) const FLOOR: usize = 2;
+/// Where the link does not carry two at the least rate.
+const ALONE: usize = 1;
 /// To begin with.
 const START: usize = 8;
 /// A shorter round would measure the scheduler.
@@ -52,6 +56,8 @@ pub(super) enum Bound {
 pub(super) struct Present {
     /// Slots in use, that of the request among them.
     pub held: usize,
+    /// Requests on the wire, that one among them. Fewer than are held while some are read, written, or wait for another attempt.
+    pub flying: usize,
     /// What held back more.
     pub bound: Bound,
     /// The time, from any beginning.
@@ -96,6 +102,8 @@ struct Wall {
     at: usize,
     until: Duration,
     stood: Duration,
+    /// It has come down by itself, and somebody looks what is behind.
+    looked: bool,
 }
 
 /// What is measured at one number.
@@ -210,6 +218,12 @@ impl Window {
         }
     }
 
+    /// As it would be after a while on another link.
+    #[cfg(test)]
+    pub(super) fn was(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// How many may be under way now.
     pub(super) fn limit(&self) -> usize {
         self.limit
@@ -217,11 +231,11 @@ impl Window {
 
     /// A request has ended.
     pub(super) fn note(&mut self, trip: &Trip, present: Present) {
-        if trip.end == End::Throttled {
-            return self.cut(trip, present);
-        }
         if trip.bytes == 0 {
-            return; // says nothing about bytes
+            return; // a listing that is refused says nothing about parts
+        }
+        if matches!(trip.end, End::Throttled | End::Slow) {
+            return self.cut(trip, present);
         }
         if present.bound == Bound::Work && present.held <= 1 {
             // The wire is idle now for nobody knows how long.
@@ -236,21 +250,27 @@ impl Window {
 
     fn cut(&mut self, trip: &Trip, present: Present) {
         let began = present.now.saturating_sub(trip.took);
-        if self.cut.is_some_and(|cut| began < cut || present.held > self.limit) {
+        if self.cut.is_some_and(|cut| began < cut || present.flying > self.limit) {
             return; // it left before the last cut, or beside others that did
         }
-        let at = self.limit.min(present.held.max(1));
+        let least = if trip.end == End::Slow { ALONE } else { FLOOR };
+        let at = self.limit.min(present.flying.max(1));
         let stood = match self.wall {
+            // Refused with so few it is not their number.
+            _ if at <= least => WALL,
             Some(wall) if at >= wall.at.saturating_sub(1) => (wall.stood * 2).min(WALL_MOST),
-            Some(wall) => wall.stood,
-            None => WALL,
+            _ => WALL,
         };
-        self.wall = Some(Wall { at, until: present.now + stood, stood });
+        // One that left no room above the least number would never be looked behind.
+        let wall = at.max(least + 1);
+        self.wall = Some(Wall { at: wall, until: present.now + stood, stood, looked: false });
         self.cut = Some(present.now);
         (self.phase, self.hurry) = (Phase::Rising, true);
         self.base = None;
         self.pause = 1;
-        self.set((at / 2).max(FLOOR.min(self.cap)), present.now);
+        self.limit = (at / 2).max(least).min(self.limit);
+        // What is held now still belongs to the number before; with one in flight as many as the old number would take for ever.
+        self.begin_round(present.now, present.held.max(self.limit));
     }
 
     fn judge(&mut self, round: Round, now: Duration) {
@@ -261,6 +281,14 @@ impl Window {
             self.base = None;
             return;
         }
+        if self.phase == Phase::Resting
+            && let Some(wall) = self.wall.as_mut().filter(|wall| now >= wall.until && !wall.looked)
+        {
+            // At once: the rests have become long while there was nothing to try below it.
+            wall.looked = true;
+            (self.phase, self.hurry) = (Phase::Rising, true);
+            (self.rest, self.pause) = (1, 1);
+        }
         match self.phase {
             Phase::Rising => self.rise(round, now),
             Phase::Resting => self.rest(round, now),
@@ -270,9 +298,12 @@ impl Window {
 
     /// The highest number that may be tried.
     fn ceiling(&self, now: Duration) -> usize {
-        // An old wall is looked at, not jumped over.
-        let wall = self.wall.map(|wall| if now < wall.until { wall.at.saturating_sub(1) } else { wall.at });
-        wall.unwrap_or(self.cap).clamp(FLOOR.min(self.cap), self.cap)
+        // One that has come down is stepped over, not jumped over.
+        let wall = self.wall.map(|wall| match now < wall.until {
+            true => wall.at.saturating_sub(1),
+            false => wall.at.max(self.limit) + 1,
+        });
+        wall.unwrap_or(self.cap).clamp(ALONE, self.cap)
     }
 
     fn rise(&mut self, round: Round, now: Duration) {
@@ -307,7 +338,7 @@ impl Window {
         let from = if round.was_bound_by_number() { self.limit } else { self.limit.min(round.mean_held()) };
         let next = match up {
             true => (from + from.div_ceil(2)).min(self.ceiling(now)),
-            false => (2 * from / 3).max(FLOOR.min(self.cap)),
+            false => (2 * from / 3).max(FLOOR.min(self.cap)).min(from),
         };
         self.base = Some(round);
         if (up && next <= self.limit) || (!up && next >= from) {
@@ -321,6 +352,9 @@ impl Window {
 
     /// Was the other number better?
     fn weigh(&mut self, round: Round, from: usize, back: usize, now: Duration) {
+        if self.wall.is_some_and(|wall| now >= wall.until && self.limit >= wall.at) {
+            self.wall = None; // not refused there: gone, worth while or not
+        }
         let up = self.limit > from;
         let ratio = self.limit as f64 / from as f64;
         let gain = self.base.as_ref().and_then(|base| round.gain(base));
@@ -328,9 +362,6 @@ impl Window {
         let better = slope.is_some_and(|slope| if up { slope >= WORTH } else { slope <= CHEAP });
         if !better || (up && !round.was_bound_by_number()) {
             return self.give_up(back, now);
-        }
-        if self.wall.is_some_and(|wall| now >= wall.until && self.limit >= wall.at) {
-            self.wall = None; // gone
         }
         self.base = None;
         (self.rest, self.pause) = (1, 1);
@@ -363,3 +394,7 @@ impl Window {
 #[cfg(test)]
 #[path = "window_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "window_recovery_tests.rs"]
+mod recovery;

@@ -123,7 +123,12 @@ impl Run<'_> {
                 if refused || arrived {
                     let end = if refused { End::Throttled } else { End::Arrived };
                     let took = Duration::from_secs_f64(now - r.began);
-                    let present = Present { held, bound: Bound::Number, now: Duration::from_secs_f64(now) };
+                    let present = Present {
+                        held,
+                        flying: held,
+                        bound: Bound::Number,
+                        now: Duration::from_secs_f64(now),
+                    };
                     let before = window.limit();
                     window.note(&Trip { bytes: r.bytes, took, end }, present);
                     assert!((FLOOR..=self.cap).contains(&window.limit()), "{}", window.limit());
@@ -254,22 +259,23 @@ fn a_mixture_confuses_nobody() {
 fn nothing_is_learnt_while_there_is_little_to_do() {
     let mut window = Window::new(16);
     for n in 0..10_000u64 {
-        let present = Present { held: 3, bound: Bound::Work, now: Duration::from_millis(n * 10) };
+        let present = Present { held: 3, flying: 3, bound: Bound::Work, now: Duration::from_millis(n * 10) };
         window.note(&Trip { bytes: PART, took: Duration::from_millis(n % 50), end: End::Arrived }, present);
     }
     assert_eq!(window.limit(), START);
-    let present = |ms| Present { held: 6, bound: Bound::Work, now: Duration::from_millis(100_000 + ms) };
+    let present =
+        |ms| Present { held: 6, flying: 6, bound: Bound::Work, now: Duration::from_millis(100_000 + ms) };
     let trip = |took| Trip { bytes: 1, took: Duration::from_millis(took), end: End::Throttled };
     for ms in [50, 60, 70] {
-        window.note(&trip(40 + ms), Present { held: 3, ..present(ms) });
+        window.note(&trip(40 + ms), Present { held: 3, flying: 3, ..present(ms) });
     }
     assert_eq!(window.limit(), FLOOR, "once for all that left before");
     for ms in [80, 90, 100] {
-        window.note(&trip(5), Present { held: 2, ..present(ms) });
+        window.note(&trip(5), Present { held: 2, flying: 2, ..present(ms) });
     }
     assert_eq!(window.limit(), FLOOR, "never fewer");
     let mut window = Window::new(16);
-    window.note(&trip(5), Present { held: 6, ..present(0) });
+    window.note(&trip(5), Present { held: 6, flying: 6, ..present(0) });
     window.note(&trip(1), present(10));
     assert_eq!(window.limit(), 3, "half of what was in flight; not again while those are still draining");
     assert_eq!((Window::new(1).limit(), Window::new(0).limit()), (1, 1));

@@ -19,12 +19,18 @@ use crate::demo::site::{Site, SiteOptions};
 use crate::disk::Disks;
 use crate::hashing::Hashing;
 
-/// A store's settings, changed by the test.
+/// A store with settings that the test changes.
 pub(super) fn store(dir: &Path, change: impl FnOnce(&mut StoreConf)) -> Store {
+    let mut conf = settings(dir);
+    change(&mut conf);
+    open(dir, &conf).unwrap()
+}
+
+fn settings(dir: &Path) -> StoreConf {
     let secret = dir.join("secret");
     crate::fs::write_durably(&secret, b"hush\n").unwrap();
     crate::fs::set_mode(&secret, 0o600).unwrap();
-    let mut conf = StoreConf {
+    StoreConf {
         endpoint: String::new(),
         region: "us-east-1".into(),
         bucket: "b".into(),
@@ -50,9 +56,7 @@ pub(super) fn store(dir: &Path, change: impl FnOnce(&mut StoreConf)) -> Store {
         hash_threads: 1,
         headers: Default::default(),
         header_files: Default::default(),
-    };
-    change(&mut conf);
-    open(dir, &conf).unwrap()
+    }
 }
 
 fn open(dir: &Path, conf: &StoreConf) -> Result<Store, StoreError> {
@@ -290,7 +294,7 @@ async fn all_requests_go_through_the_proxy_if_there_is_one() {
     let behind = Behind::tls().await;
     let (address, tunnels, passed, task) = proxy().await;
     let through = |endpoint: &str| {
-        let proxy = Some(address.clone());
+        let proxy = address.parse().ok();
         StoreConf { endpoint: endpoint.to_owned(), proxy, ..behind.conf() }
     };
     behind.put(&through(&behind.conf().endpoint)).await.unwrap();
@@ -314,10 +318,26 @@ async fn a_proxy_that_does_not_let_us_through_is_named() {
         let canned = Canned::serve(vec![answer.into()]).await;
         let store = store(dir.path(), |conf| {
             one_try(conf, "https://store.example");
-            conf.proxy = Some(canned.endpoint.clone());
+            conf.proxy = canned.endpoint.parse().ok();
         });
         let error = store.put("p/k", Bytes::from_static(b"x")).await.unwrap_err().to_string();
         assert!(error.contains("the proxy did not let it through; see store.proxy"), "{error}");
+    }
+}
+
+/// Whatever is wrong with it, and also where nothing is: no word of the password is shown.
+#[test]
+fn the_password_of_a_proxy_is_shown_nowhere() {
+    let dir = tempfile::tempdir().unwrap();
+    for address in [
+        "http://someone:sesame@proxy:99999999",
+        "http://someone:sesame@",
+        "http://someone:ses/ame@proxy:port",
+        "http://someone:sesame",
+    ] {
+        let conf = StoreConf { proxy: address.parse().ok(), ..settings(dir.path()) };
+        let said = open(dir.path(), &conf).map(drop).unwrap_err().to_string();
+        assert!(said.contains("store.proxy is no address") && !said.contains("ame"), "{address}: {said}");
     }
 }
 

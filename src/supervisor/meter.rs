@@ -2,12 +2,38 @@
 //!
 //! A unit counts the bytes it moved; `status` and the demo read them, and [`super::station`] takes a unit whose meter stands
 //! still for hung. A meter disappears from the board when it is dropped, however its unit ended.
+//!
+//! The meter of the unit that a task works for is a value of that task ([`Meter::on_behalf`]; the station sets it), so that what is deep
+//! below, such as a request whose body a limit holds back, can say that it lives without knowing for whom.
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+
+/// Who waits for its turn says so often that it lives.
+const STILL_WAITING: Duration = Duration::from_secs(30);
+
+tokio::task_local!(static CURRENT: Meter);
+
+/// Something went on for the unit that this task works for, if it works for one.
+pub fn alive() {
+    // Tasks of no unit have nobody who would take them for hung.
+    CURRENT.try_with(Meter::alive).unwrap_or_default();
+}
+
+/// Waits for a turn among others: long perhaps, but each of them has its deadlines, so nothing hangs, and the unit says so.
+pub async fn for_its_turn<T>(turn: impl Future<Output = T>) -> T {
+    let mut turn = std::pin::pin!(turn);
+    loop {
+        if let Ok(come) = tokio::time::timeout(STILL_WAITING, &mut turn).await {
+            return come;
+        }
+        alive();
+    }
+}
 
 /// All units that are being worked on.
 #[derive(Clone, Default)]
@@ -107,6 +133,11 @@ impl Meter {
         let _before = self.inner.gauge.ticks.fetch_add(1, Relaxed);
     }
 
+    /// Does `work` for this unit: [`alive`] in it, on the same task, is a sign of this one's life. A task that it spawns needs its own.
+    pub fn on_behalf<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
+        CURRENT.scope(self.clone(), work)
+    }
+
     /// Changes whenever the unit gave a sign of life.
     pub fn ticks(&self) -> u64 {
         self.inner.gauge.ticks.load(Relaxed)
@@ -116,6 +147,19 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_its_turn_lives_and_what_is_spawned_works_for_nobody() {
+        let meter = Board::default().begin("uploader", "a".into());
+        let hour = tokio::time::sleep(Duration::from_secs(3601));
+        meter.on_behalf(for_its_turn(hour)).await;
+        assert_eq!(meter.ticks(), 120);
+        alive();
+        meter.on_behalf(async { tokio::spawn(async { alive() }).await.unwrap() }).await;
+        assert_eq!(meter.ticks(), 120, "outside, and on a task of its own");
+        meter.on_behalf(async { alive() }).await;
+        assert_eq!(meter.ticks(), 121);
+    }
 
     #[test]
     fn a_unit_leaves_the_board_with_its_last_meter() {

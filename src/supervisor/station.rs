@@ -213,6 +213,7 @@ impl<W: Work> Station<W> {
             sick_unit(name).await?;
             work.await
         };
+        let work = meter.on_behalf(work);
         let watched = watch(AssertUnwindSafe(work).catch_unwind(), meter, self.tuning().stall);
         let _new = self.held.insert(key.clone(), candidate);
         let _dies_with_us = ctx.spawn(watched.into_actor(self).map(move |end, me, ctx| {
@@ -319,13 +320,15 @@ async fn sick_unit<B>(name: &str) -> Result<(), Failure<B>> {
     }
 }
 
-enum End<T> {
+/// How a unit came to its end.
+#[derive(Debug)]
+pub(crate) enum End<T> {
     Done(T),
     Still(Duration),
 }
 
 /// Runs `work` to its end, or until its meter has stood still for `limit`.
-async fn watch<T>(work: impl Future<Output = T>, meter: Meter, limit: Duration) -> End<T> {
+pub(crate) async fn watch<T>(work: impl Future<Output = T>, meter: Meter, limit: Duration) -> End<T> {
     let mut work = std::pin::pin!(work);
     loop {
         let seen = meter.ticks();

@@ -74,10 +74,10 @@ impl Store {
         let put = || async {
             let put = self.client.upload_part().bucket(&self.bucket).key(key).upload_id(&begun.upload);
             let put = put.part_number(number).body(ByteStream::from(bytes.clone()));
-            put.customize().interceptor(proof.dress()).send().await.map_err(sort(asked.what, key))
+            let answer = put.customize().interceptor(proof.dress()).send().await;
+            proof.accept(asked.what, key, answer.map_err(sort(asked.what, key))?)
         };
         let answer = self.ask(asked, put).await?;
-        proof.agrees(key, &answer)?;
         Ok(Landed { number, etag: answer.e_tag().map(str::to_owned), sum: proof.text() })
     }
 }
@@ -272,7 +272,7 @@ impl Flight<'_> {
     }
 
     /// Aborts an upload. One that could not be aborted now stays in the notes, and the sweep tries again.
-    async fn give_up(&self, begun: &Begun) -> Result<(), StoreError> {
+    pub(super) async fn give_up(&self, begun: &Begun) -> Result<(), StoreError> {
         if self.store.give_up(begun).await {
             self.notes.write(Note::Over { upload: begun.upload.clone() }).await?;
         }

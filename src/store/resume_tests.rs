@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::demo::store::{FaultKind, FaultRule};
 use crate::fs::{Fingerprint, FsError};
 use crate::store::up::sending::{Bench, LARGE, hears_all};
+use crate::store::wire_tests::{Canned, one_try, store};
 use crate::store::{Kept, Notebook, listening};
 
 use super::*;
@@ -214,6 +215,43 @@ async fn who_may_not_look_proves_it_by_a_put_that_may_only_create() {
     assert!(bench.stored().unwrap() == bench.bytes, "the proof was refused, as it should be");
 }
 
+/// Neither is a page of a proxy taken for a proof that the object was not there.
+#[tokio::test]
+async fn a_proof_without_an_answer_of_the_store_proves_nothing() {
+    let bench = Bench::with(LARGE, &format!("{QUICK}\nstore.conditional = true")).await;
+    strike_completion(&bench, 1, FaultKind::GatewayTimeout);
+    strike(&bench, "x-id=PutObject", 1, FaultKind::HtmlOk);
+    let lost = Arc::new(Book::default()).send(&bench).await.unwrap_err();
+    assert!(lost.to_string().contains("we may not look whether it made the object"), "{lost}");
+    assert_eq!(bench.did("PutObject"), 2);
+}
+
+#[tokio::test]
+async fn parts_that_make_no_object_are_given_up_and_counted() {
+    for code in ["MalformedXML", "InvalidRequest", "InvalidArgument", "InvalidPart", "BadDigest"] {
+        let bench = Bench::with(LARGE, QUICK).await;
+        let book = Arc::new(Book::default());
+        strike_completion(&bench, 1, FaultKind::Refuse(code));
+        let lost = book.send(&bench).await.unwrap_err();
+        assert!(matches!(&lost, StoreError::Lost { why, .. } if why.contains(code)), "{lost}");
+        assert_eq!((bench.did("AbortMultipartUpload"), book.kept(&bench).before.len()), (1, 0), "{code}");
+        assert!(book.send(&bench).await.unwrap().stored);
+        assert_eq!(bench.did("UploadPart"), 6, "{code}: from its beginning");
+    }
+}
+
+#[tokio::test]
+async fn parts_that_are_too_small_are_the_settings_fault_and_their_upload_is_aborted() {
+    let bench = Bench::with(LARGE, QUICK).await;
+    let book = Arc::new(Book::default());
+    strike_completion(&bench, 1, FaultKind::Refuse("EntityTooSmall"));
+    let failed = book.send(&bench).await.unwrap_err();
+    assert!(failed.is_outage() && failed.to_string().contains("raise store.part_size"), "{failed}");
+    assert_eq!((bench.did("AbortMultipartUpload"), book.kept(&bench).before.len()), (1, 0));
+    assert!(book.send(&bench).await.unwrap().stored);
+    assert_eq!(bench.did("CreateMultipartUpload"), 2);
+}
+
 #[tokio::test]
 async fn what_cannot_be_proven_is_sent_again_and_counted() {
     // Neither looking nor conditions.
@@ -278,4 +316,52 @@ async fn an_abort_that_is_refused_is_said_and_not_repeated() {
     for _ in 0..2 {
         assert_eq!(bench.store.abort_upload(&begun.key, &begun.upload).await.unwrap(), Aborted::Gone);
     }
+}
+
+/// Only what the store says about our rights and its own abilities is final; a wrong clock, a replaced key or a proxy is mended.
+#[tokio::test]
+async fn not_every_refusal_of_an_abort_is_for_ever() {
+    let answer = |status: &str, code: &str| {
+        let body = match code {
+            "" => String::new(),
+            code => format!("<Error><Code>{code}</Code><Message>No.</Message></Error>"),
+        };
+        format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+    };
+    for (status, code, for_ever) in [
+        ("403 Forbidden", "AccessDenied", true),
+        ("403 Forbidden", "AllAccessDisabled", true),
+        ("405 Method Not Allowed", "MethodNotAllowed", true),
+        ("405 Method Not Allowed", "", true),
+        ("501 Not Implemented", "NotImplemented", true),
+        ("403 Forbidden", "SignatureDoesNotMatch", false),
+        ("403 Forbidden", "InvalidAccessKeyId", false),
+        ("403 Forbidden", "RequestTimeTooSkewed", false),
+        ("403 Forbidden", "", false),
+        ("400 Bad Request", "ExpiredToken", false),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let canned = Canned::serve(vec![answer(status, code)]).await;
+        let store = store(dir.path(), |conf| one_try(conf, &canned.endpoint));
+        match store.abort_upload("p/k", "u").await {
+            Ok(Aborted::Refused(why)) => assert!(for_ever, "{status} {code}: {why}"),
+            Err(error) => assert!(!for_ever && error.is_outage(), "{status} {code}: {error}"),
+            Ok(Aborted::Gone) => panic!("{status} {code}"),
+        }
+    }
+}
+
+/// A token that is out of date says nothing about the object: it is waited for, and the upload kept.
+#[tokio::test]
+async fn who_cannot_ask_now_asks_later() {
+    let bench = Bench::with(LARGE, QUICK).await;
+    bench.site.store.let_sender_look();
+    let book = Arc::new(Book::default());
+    strike_completion(&bench, 1, FaultKind::GatewayTimeout);
+    let (method, kind) = (Some(http::Method::HEAD), FaultKind::Refuse("ExpiredToken"));
+    bench.site.store.fault(FaultRule { method, ..FaultRule::next(kind) });
+    let failed = book.send(&bench).await.unwrap_err();
+    assert!(failed.is_outage(), "{failed}");
+    assert!(book.send(&bench).await.unwrap().stored);
+    assert_eq!((bench.did("HeadObject"), bench.did("UploadPart")), (2, 3));
 }

@@ -125,10 +125,11 @@ impl Store {
         let put = || async {
             let put = self.client.put_object().bucket(&self.bucket).key(key);
             let put = put.body(ByteStream::from(bytes.clone())).customize().interceptor(proof.dress());
-            put.send().await.map_err(sort(asked.what, key))
+            let answer = put.send().await.map_err(sort(asked.what, key))?;
+            proof.accept(asked.what, key, answer)
         };
-        let answer = self.ask(asked, put).await?;
-        proof.agrees(key, &answer)
+        let _answer = self.ask(asked, put).await?;
+        Ok(())
     }
 }
 

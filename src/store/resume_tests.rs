@@ -1,5 +1,5 @@
-//! An attempt goes on where the last one was cut off: nothing acknowledged is sent again, nothing hashed is read again, and what
-//! cannot be gone on with is given up.
+//! An attempt goes on where the last one was cut off: nothing acknowledged is sent again, nothing hashed is read again before the first
+//! gap, what is read twice is compared, and what cannot be gone on with is given up.
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ impl Book {
             match note {
                 Note::Begun(begun) => before.push(Unfinished::new(begun)),
                 Note::Over { upload } => {
-                    alone &= !before.iter().any(|u| u.begun.upload == upload && u.completing);
+                    alone &= !before.iter().any(|u| u.begun.upload == upload && (u.completing || u.done));
                     before.retain(|u| u.begun.upload != upload);
                 }
                 Note::Part { ref upload, .. }
@@ -110,6 +110,13 @@ async fn what_was_acknowledged_is_neither_sent_nor_read_again() {
     }
 }
 
+/// Of a sender that breaks off.
+fn hears_all_there_is(mut heard: crate::store::Heard) {
+    while let Ok(Some(part)) = heard.wait() {
+        drop(part);
+    }
+}
+
 #[tokio::test]
 async fn a_listener_hears_all_of_it_again_and_nothing_is_sent_twice() {
     let (bench, book) = cut_off(QUICK).await;
@@ -122,16 +129,101 @@ async fn a_listener_hears_all_of_it_again_and_nothing_is_sent_twice() {
     assert_eq!(parts_sent(&bench, before), [3]);
 }
 
-/// A part in the middle is missing: it is read for the wire alone, and goes into no digest a second time.
-#[tokio::test]
-async fn a_gap_below_what_is_hashed_is_closed() {
+/// The first part was hashed, and nobody knows whether it was acknowledged.
+async fn with_a_gap() -> (Bench, Arc<Book>) {
     let (bench, book) = cut_off(QUICK).await;
     book.0.lock().unwrap().retain(|note| !matches!(note, Note::Part { part, .. } if part.number == 1));
+    (bench, book)
+}
+
+fn digests_of(bytes: &[u8]) -> crate::package::Digests {
+    let mut state = HashState::new(true);
+    state.update(bytes);
+    state.finish()
+}
+
+/// Whatever the fingerprint says: what is sent is what was hashed.
+#[tokio::test]
+async fn a_gap_below_what_is_hashed_is_closed_and_hashed_from_the_same_reading() {
+    for other in [false, true] {
+        let (bench, book) = with_a_gap().await;
+        if other {
+            spoil(&bench, 0);
+        }
+        let before = bench.site.store.requests().len();
+        let sent = book.send(&bench).await.unwrap();
+        let stored = bench.stored().unwrap();
+        assert_eq!((sent.digests, sent.stored), (digests_of(&stored), true));
+        assert_eq!((stored == bench.bytes, stored.starts_with(b"other")), (!other, other));
+        assert_eq!(parts_sent(&bench, before), [1, 3]);
+    }
+}
+
+/// A part that is acknowledged, and read again for what it adds to the digests or for a listener, has other bytes than it had.
+#[tokio::test]
+async fn bytes_that_differ_between_two_readings_are_a_changed_source() {
+    for heard in [false, true] {
+        let (bench, book) = if heard { cut_off(QUICK).await } else { with_a_gap().await };
+        spoil(&bench, 6 << 20);
+        let before = bench.site.store.requests().len();
+        let listened = heard.then(listening);
+        let (listener, hears) = listened.map_or((None, None), |(listener, heard)| {
+            (Some(listener), Some(tokio::task::spawn_blocking(move || hears_all_there_is(heard))))
+        });
+        let refused = bench.send_kept(listener, bench.now(), Some(&book.kept(&bench))).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Changed(_)), "{refused}");
+        if let Some(hears) = hears {
+            hears.await.unwrap();
+        }
+        assert_eq!((bench.did("AbortMultipartUpload"), bench.stored()), (1, None));
+        assert!(parts_sent(&bench, before).iter().all(|part| *part == 1), "none behind it");
+        // A clean start, from one reading.
+        let sent = book.send(&bench).await.unwrap();
+        assert_eq!(sent.digests, digests_of(&bench.stored().unwrap()));
+        assert_eq!(bench.did("CreateMultipartUpload"), 2);
+    }
+}
+
+/// A second cut while a gap is being closed: digests of two attempts do not meet.
+#[tokio::test]
+async fn a_gap_that_is_closed_in_a_third_attempt_is_hashed_as_it_was_sent() {
+    let (bench, book) = with_a_gap().await;
+    spoil(&bench, 0);
+    strike(&bench, "partNumber=3", 100, FaultKind::Drop);
+    assert!(book.send(&bench).await.unwrap_err().is_outage());
+    bench.site.store.mend();
     let before = bench.site.store.requests().len();
     let sent = book.send(&bench).await.unwrap();
-    assert_eq!(sent, Sent { digests: bench.digests(), stored: true });
-    assert!(bench.stored().unwrap() == bench.bytes);
-    assert_eq!(parts_sent(&bench, before), [1, 3]);
+    assert_eq!(sent.digests, digests_of(&bench.stored().unwrap()));
+    assert_eq!(parts_sent(&bench, before), [3]);
+}
+
+/// Large, then small, then as it was at first: what is in the bucket is what was there last.
+#[tokio::test]
+async fn a_file_that_comes_back_as_it_was_is_sent_again() {
+    for cut in [false, true] {
+        let (bench, book) = match cut {
+            true => cut_off(QUICK).await,
+            false => (Bench::with(LARGE, QUICK).await, Arc::new(Book::default())),
+        };
+        let first = bench.now();
+        if !cut {
+            assert!(book.send(&bench).await.unwrap().stored);
+        }
+        let aside = bench.source.with_extension("v1");
+        crate::fs::publish(&bench.source, &aside).unwrap();
+        crate::fs::write_durably(&bench.source, b"small").unwrap();
+        assert!(book.send(&bench).await.unwrap().stored);
+        assert_eq!(bench.stored().unwrap(), b"small");
+        assert!(book.kept(&bench).before.is_empty());
+        assert_eq!(bench.did("AbortMultipartUpload"), usize::from(cut), "what was completed is not aborted");
+        crate::fs::remove_file(&bench.source).unwrap();
+        crate::fs::publish(&aside, &bench.source).unwrap();
+        assert_eq!(bench.now(), first);
+        let sent = book.send(&bench).await.unwrap();
+        assert_eq!(sent, Sent { digests: bench.digests(), stored: true });
+        assert!(bench.stored().unwrap() == bench.bytes);
+    }
 }
 
 #[tokio::test]

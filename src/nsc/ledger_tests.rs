@@ -52,7 +52,7 @@ fn uploads_are_known_until_they_are_over_and_their_doubts_longer() {
         let (uploads, may_exist) = ledger.uploads(&x);
         assert_eq!((uploads.len(), may_exist), (0, true), "the first may have made the object");
     }
-    std::fs::File::create(folder(dir.path()).join("notes.txt")).unwrap();
+    drop(fs::open(&folder(dir.path()).join("notes.txt"), Mode::New).unwrap());
     assert_eq!(packages(on, dir.path()).unwrap(), vec![id.clone()], "what others put there is left alone");
     let ledger = Ledger::open(on, dir.path(), &id, PLACE).unwrap();
     ledger.close(on).unwrap();

@@ -83,6 +83,10 @@ pub struct Ledger {
 struct Inner {
     sent: BTreeMap<RelPath, (Fingerprint, Known)>,
     uploads: BTreeMap<RelPath, Uploads>,
+    /// So many lines are about another place.
+    elsewhere: usize,
+    /// Uploads that are open there, and their keys: nothing can be done about them here.
+    abroad: BTreeMap<String, String>,
     /// Lines that are not written yet.
     waiting: Vec<u8>,
 }
@@ -95,32 +99,32 @@ struct Uploads {
     may_exist: bool,
 }
 
-/// A line that is not about what is sent now.
-enum Odd {
-    /// It cannot be read.
-    Bad,
-    /// It is about another place.
-    Elsewhere,
-}
-
 impl Inner {
-    fn read(&mut self, line: &[u8], place: &str) -> Result<(), Odd> {
-        let here = |of: &str| (of.is_empty() || of == place).then_some(()).ok_or(Odd::Elsewhere);
+    /// False: the line cannot be understood.
+    fn read(&mut self, line: &[u8], place: &str) -> bool {
+        let here = |of: &str| of.is_empty() || of == place;
         if let Ok(entry) = serde_json::from_slice::<Entry>(line) {
-            here(&entry.place)?;
-            self.sent(entry);
-        } else if let Ok(Noted { file, note }) = serde_json::from_slice(line) {
-            if let Note::Begun(begun) = &note {
-                here(&begun.place)?;
+            match here(&entry.place) {
+                true => self.sent(entry),
+                false => self.elsewhere += 1,
             }
-            self.learn(file, note); // of an upload elsewhere: it is not known, so nothing is learnt
+        } else if let Ok(Noted { file, note }) = serde_json::from_slice(line) {
+            match note {
+                Note::Begun(begun) if !here(&begun.place) => {
+                    self.elsewhere += 1;
+                    drop(self.abroad.insert(begun.upload, begun.key));
+                }
+                note => self.learn(file, note), // of an upload abroad: no more than that it is over
+            }
         } else if let Ok(Putting { putting, place }) = serde_json::from_slice(line) {
-            here(&place)?;
-            self.putting(putting);
+            match here(&place) {
+                true => self.putting(putting),
+                false => self.elsewhere += 1,
+            }
         } else {
-            return Err(Odd::Bad);
+            return false;
         }
-        Ok(())
+        true
     }
 
     fn sent(&mut self, entry: Entry) {
@@ -147,7 +151,12 @@ impl Inner {
             | Note::Done { upload }
             | Note::Over { upload } => upload.clone(),
         };
-        let Some(at) = known(&upload) else { return };
+        let Some(at) = known(&upload) else {
+            if matches!(note, Note::Done { .. } | Note::Over { .. }) {
+                drop(self.abroad.remove(&upload));
+            }
+            return;
+        };
         if matches!(note, Note::Completing { .. }) {
             drop(self.sent.remove(&file));
         }
@@ -197,27 +206,14 @@ impl Ledger {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             bytes => bytes.map_err(FsError::at("read", &path))?, // any bytes: a power cut leaves blocks that were never written
         };
-        let (mut inner, mut bad, mut elsewhere) = (Inner::default(), 0, 0);
-        for line in bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
-            match inner.read(line, place) {
-                Ok(()) => {}
-                Err(Odd::Bad) => bad += 1,
-                Err(Odd::Elsewhere) => elsewhere += 1,
-            }
-        }
+        let mut inner = Inner::default();
+        let lines = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty());
+        let bad = lines.filter(|line| !inner.read(line, place)).count();
         if bad > 0 {
             tracing::warn!(
                 file = %path.display(),
                 lines = bad,
                 "lines of the upload progress are torn or damaged (a crash, a power cut); what they were about is sent again"
-            );
-        }
-        if elsewhere > 0 {
-            tracing::warn!(
-                file = %path.display(),
-                lines = elsewhere,
-                "upload progress is about another store.endpoint, store.bucket or store.prefix: what was sent there is sent again \
-                 here, and an upload that is open there must be aborted or expired there"
             );
         }
         inner.waiting.extend(bytes.last().filter(|b| **b != b'\n').map(|_| b'\n')); // ends a torn line, so that the next one is whole
@@ -251,6 +247,11 @@ impl Ledger {
         let all = inner.uploads.iter().flat_map(|(file, of)| of.unfinished.iter().map(move |u| (file, u)));
         let open = all.filter(|(_, u)| !u.done);
         open.map(|(file, u)| (file.clone(), u.begun.key.clone(), u.begun.upload.clone())).collect()
+    }
+
+    /// How many lines are about another place.
+    pub fn elsewhere(&self) -> usize {
+        self.inner().elsewhere
     }
 
     /// Notes an acknowledged file. Late, the line is as true as in time: what the store has acknowledged it has.
@@ -323,6 +324,13 @@ impl Ledger {
 
     /// Everything is committed, or nobody goes on with it; the file has done its duty.
     pub fn close(&self, _: &OnDisk) -> Result<(), FsError> {
+        for (upload, key) in &self.inner().abroad {
+            tracing::warn!(
+                key,
+                upload,
+                "an upload is left open in another place (store.endpoint, store.bucket or store.prefix were changed): abort it there"
+            );
+        }
         match fs::remove_file(&self.path) {
             Err(e) if e.source.kind() == std::io::ErrorKind::NotFound => Ok(()), // nothing was ever noted
             done => done,

@@ -184,10 +184,13 @@ fn what_was_sent_elsewhere_does_not_count_here_and_counts_there() {
         (0, 0),
         "nor is it aborted there"
     );
+    assert_eq!((there.elsewhere(), there.inner().abroad.len()), (2, 1));
     desk.tell(&there, &Note::Over { upload: "u1".into() }); // of an upload that is unknown there
     desk.note(&there, &desk.y).unwrap();
+    assert_eq!(desk.open("there").inner().abroad.len(), 0, "it is over");
     let here = desk.open("here");
     assert!(desk.has(&here, &desk.x) && !desk.has(&here, &desk.y));
+    assert_eq!(here.elsewhere(), 1);
     // As an older program wrote them, who knew of one place.
     let old = Desk::new();
     let ledger = old.open("");

@@ -151,6 +151,14 @@ impl Sending {
         let bytes: u64 = payload.iter().map(|p| p.source.size).sum();
         meter.expect(bytes);
         let ledger = self.ledger(id, hold).await?;
+        let lines = ledger.elsewhere();
+        if lines > 0 {
+            tracing::warn!(
+                package = %id,
+                lines,
+                "upload progress is about another store.endpoint, store.bucket or store.prefix: what was sent there is sent again here"
+            );
+        }
         let (files, first, flow) = (payload.len() as u64, self.is_first(id), flow(id));
         let way = &Way { id, hold, priority, flow, first, ledger, meter };
         let (small, large): (Vec<_>, Vec<_>) =

@@ -64,7 +64,9 @@ async fn cut_off(more: &str) -> (Bench, Arc<Book>) {
     let failed = book.send(&bench).await.unwrap_err();
     assert!(failed.is_outage(), "{failed}");
     bench.site.store.mend();
-    assert_eq!((bench.did("AbortMultipartUpload"), book.kept(&bench).before[0].parts.len()), (0, 2));
+    let left = &book.kept(&bench).before[0];
+    assert_eq!((bench.did("AbortMultipartUpload"), left.parts.len()), (0, 2));
+    assert_eq!(left.begun.place, bench.store.place());
     (bench, book)
 }
 

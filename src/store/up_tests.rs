@@ -9,6 +9,7 @@ use crate::demo::site::{Site, SiteOptions};
 use crate::demo::store::{FaultKind, FaultRule};
 use crate::disk::Disks;
 use crate::hashing::Hashing;
+use crate::store::wire_tests::store;
 use crate::store::{Heard, listening};
 use crate::supervisor::meter::Board;
 
@@ -170,6 +171,28 @@ async fn an_answer_that_proves_nothing_is_asked_for_again() {
             let failed = bench.send(None, bench.now()).await.unwrap_err();
             assert!(failed.is_outage(), "{kind:?} {size}: {failed}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_place_is_endpoint_bucket_and_prefix() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = |endpoint: &str, bucket: &str, prefix: &str| {
+        let store = store(dir.path(), |conf| {
+            conf.endpoint = endpoint.to_owned();
+            (conf.bucket, conf.prefix) = (bucket.to_owned(), prefix.to_owned());
+        });
+        store.place().to_owned()
+    };
+    let here = place("https://s3.example", "b", "p");
+    assert_eq!(here, place("https://S3.example/", "b", "p"), "the same, written in another way");
+    let others = [
+        ("https://s4.example", "b", "p"),
+        ("https://s3.example", "c", "p"),
+        ("https://s3.example", "b", "q"),
+    ];
+    for (endpoint, bucket, prefix) in others {
+        assert_ne!(here, place(endpoint, bucket, prefix));
     }
 }
 

@@ -133,33 +133,37 @@ async fn what_a_proxy_acknowledges_is_put_again() {
     }
 }
 
+/// A package whose large file is sent while another one is held back, until the store is mended.
+async fn held_back(name: &str) -> (World, std::path::PathBuf) {
+    let world = world("signed").await;
+    world.site.store.mend();
+    let (key_contains, kind) = (Some("held-back.txt".to_owned()), FaultKind::Refuse("InternalError"));
+    world.site.store.fault(FaultRule { key_contains, times: u32::MAX, ..FaultRule::next(kind) });
+    let payload = [("calls.bam", bytes(12)), ("held-back.txt", b"x".to_vec())];
+    let place = world.site.drop_in(KIND, name, Priority::Normal, &payload).unwrap();
+    (world, place)
+}
+
+/// How often the large file was sent, by the side file.
+fn sent(world: &World, name: &str) -> usize {
+    let file = format!("{}~{name}~r1.jsonl", KIND.replace('/', "~"));
+    let text = std::fs::read_to_string(world.site.state(Role::Nsc).join("uploads").join(file));
+    let text = text.unwrap_or_default();
+    text.lines().filter(|l| l.starts_with(r#"{"file":"calls.bam","source""#)).count()
+}
+
 /// A large file gives way to a small one of its name and comes back, while its package waits for another file.
 #[tokio::test]
 async fn what_was_there_last_is_what_is_sent() {
-    let mut world = world("signed").await;
-    world.site.store.mend();
-    let rule = |key: &str| {
-        let kind = FaultKind::Refuse("InternalError");
-        let rule = FaultRule { key_contains: Some(key.into()), times: u32::MAX, ..FaultRule::next(kind) };
-        world.site.store.fault(rule);
-    };
-    rule("held-back.txt");
-    let payload = [("calls.bam", bytes(12)), ("held-back.txt", b"x".to_vec())];
-    let place = world.site.drop_in(KIND, "back", Priority::Normal, &payload).unwrap();
+    let (mut world, place) = held_back("back").await;
     let (file, aside) = (place.join("calls.bam"), world.path().join("calls.bam"));
-    let ledger =
-        world.site.state(Role::Nsc).join("uploads").join(format!("{}~back~r1.jsonl", KIND.replace('/', "~")));
-    let entries = |_: &World| {
-        let text = std::fs::read_to_string(&ledger).unwrap_or_default();
-        text.lines().filter(|l| l.starts_with(r#"{"file":"calls.bam","source""#)).count()
-    };
     world.start(Role::Nsc, &[]);
-    world.until("the large one is sent", |w| entries(w) == 1).await;
+    world.until("the large one is sent", |w| sent(w, "back") == 1).await;
     world.kill(Role::Nsc).await;
     tsd_import::fs::publish(&file, &aside).unwrap();
     tsd_import::fs::write_durably(&file, b"small").unwrap();
     world.start(Role::Nsc, &[]);
-    world.until("the small one is sent", |w| entries(w) == 2).await;
+    world.until("the small one is sent", |w| sent(w, "back") == 2).await;
     world.kill(Role::Nsc).await;
     tsd_import::fs::remove_file(&file).unwrap();
     tsd_import::fs::publish(&aside, &file).unwrap();
@@ -168,6 +172,23 @@ async fn what_was_there_last_is_what_is_sent() {
     world.see_it_through(&[format!("{KIND}/back/r1")]).await;
     let landed = world.site.landing(KIND).join("back/calls.bam");
     assert!(std::fs::read(landed).unwrap() == bytes(12));
+}
+
+/// The prefix is changed in the middle of a package: what lies under the old one is not under the new one.
+#[tokio::test]
+async fn what_was_sent_elsewhere_is_sent_again() {
+    let (mut world, _) = held_back("moved").await;
+    world.start(Role::Nsc, &[]);
+    world.until("the large one is sent", |w| sent(w, "moved") == 1).await;
+    world.kill(Role::Nsc).await;
+    world.site.store.mend();
+    let env = [("TSD_IMPORT__STORE__PREFIX", "elsewhere")];
+    world.start(Role::Nsc, &env);
+    world.start(Role::Tsd, &env);
+    world.see_it_through(&[format!("{KIND}/moved/r1")]).await;
+    let log = world.stderr(Role::Nsc);
+    assert_eq!(log.matches("upload progress is about another store.endpoint").count(), 1, "{log}");
+    assert_eq!(did(&world, "CompleteMultipartUpload"), 2);
 }
 
 #[tokio::test]

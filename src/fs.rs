@@ -266,7 +266,9 @@ pub fn plain_files(dir: &Path) -> Result<Vec<PathBuf>, FsError> {
     Ok(found)
 }
 
-/// What identifies the bytes of a source file without reading them; any change of the file changes it.
+/// What tells a source file's bytes from others without reading them. Who writes a file or puts another in its place changes it,
+/// unless times are set back (`touch -r`, `rsync -t` in place) or the file system's clock is too coarse to tell two writes apart:
+/// where bytes of two readings come together they are compared as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Fingerprint {
     /// Bytes.

@@ -4,11 +4,15 @@
 //! inode are unchanged; otherwise the file is sent anew. What a check found in the file stands in the line too, so that its mate can be
 //! compared with it; a line that does not tell what is wanted (written by an older program, or while nothing was checked) does not
 //! count, and the file is read again. Of a large file there are also lines about its upload and each acknowledged part ([`Note`]).
+//! A line is about one place: endpoint, bucket and prefix. After one of them was changed it does not count until it is changed back.
+//!
+//! What may be put under a file's key from now on is written down before (`putting`, `completing`), for it makes what an earlier line
+//! says of the file untrue: a file that comes back as it was once is sent again, and not found in what was sent of it then.
 //!
 //! Lines are appended, many at a time if they come so, and most are not fsynced: kill -9 loses nothing that was written, and a power
 //! cut at worst the last lines. Each is believed only for what the store had acknowledged before, so a lost one costs that a file or a
-//! part is sent again, never data; a torn one is not counted. Only what would leave an upload in the store that nobody knows of is
-//! fsynced ([`Note::must_last`]).
+//! part is sent again, never data; a torn or damaged one is not counted. Only what would leave an upload in the store that nobody
+//! knows of, or an earlier line in force that is untrue by now, is fsynced ([`Note::must_last`]).
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -26,6 +30,9 @@ use crate::store::{Note, Notebook, Unfinished};
 struct Entry {
     file: RelPath,
     source: Fingerprint,
+    /// Where it was sent to; empty where an older program wrote it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    place: String,
     #[serde(flatten)]
     known: Known,
 }
@@ -35,6 +42,13 @@ struct Entry {
 struct Noted {
     file: RelPath,
     note: Note,
+}
+
+/// From here on any of these may be put as it is now, in one request each.
+#[derive(Serialize, Deserialize)]
+struct Putting {
+    putting: Vec<RelPath>,
+    place: String,
 }
 
 /// What is known of a file that the store has acknowledged.
@@ -59,6 +73,8 @@ pub struct Want {
 /// The side file of one package. It is open only while lines are written, so that nobody but a disk's thread ever closes it.
 pub struct Ledger {
     path: PathBuf,
+    /// What its new lines are about.
+    place: String,
     inner: Mutex<Inner>,
     writing: Mutex<()>,
 }
@@ -67,6 +83,10 @@ pub struct Ledger {
 struct Inner {
     sent: BTreeMap<RelPath, (Fingerprint, Known)>,
     uploads: BTreeMap<RelPath, Uploads>,
+    /// So many lines are about another place.
+    elsewhere: usize,
+    /// Uploads that are open there, and their keys: nothing can be done about them here.
+    abroad: BTreeMap<String, String>,
     /// Lines that are not written yet.
     waiting: Vec<u8>,
 }
@@ -75,18 +95,55 @@ struct Inner {
 #[derive(Default)]
 struct Uploads {
     unfinished: Vec<Unfinished>,
-    /// One that is over may have made the object.
+    /// One that is over may have made the object, or a put.
     may_exist: bool,
 }
 
 impl Inner {
+    /// False: the line cannot be understood.
+    fn read(&mut self, line: &[u8], place: &str) -> bool {
+        let here = |of: &str| of.is_empty() || of == place;
+        if let Ok(entry) = serde_json::from_slice::<Entry>(line) {
+            match here(&entry.place) {
+                true => self.sent(entry),
+                false => self.elsewhere += 1,
+            }
+        } else if let Ok(Noted { file, note }) = serde_json::from_slice(line) {
+            match note {
+                Note::Begun(begun) if !here(&begun.place) => {
+                    self.elsewhere += 1;
+                    drop(self.abroad.insert(begun.upload, begun.key));
+                }
+                note => self.learn(file, note), // of an upload abroad: no more than that it is over
+            }
+        } else if let Ok(Putting { putting, place }) = serde_json::from_slice(line) {
+            match here(&place) {
+                true => self.putting(putting),
+                false => self.elsewhere += 1,
+            }
+        } else {
+            return false;
+        }
+        true
+    }
+
     fn sent(&mut self, entry: Entry) {
         drop(self.sent.insert(entry.file, (entry.source, entry.known)));
     }
 
+    fn putting(&mut self, files: Vec<RelPath>) {
+        for file in files {
+            drop(self.sent.remove(&file));
+            self.uploads.entry(file).or_default().may_exist = true;
+        }
+    }
+
     fn learn(&mut self, file: RelPath, note: Note) {
-        let of_file = self.uploads.entry(file).or_default();
+        let of_file = self.uploads.entry(file.clone()).or_default();
+        let known = |upload: &str| of_file.unfinished.iter().position(|u| u.begun.upload == upload);
         let upload = match &note {
+            // A line that could not be written with certainty is written twice.
+            Note::Begun(begun) if known(&begun.upload).is_some() => return,
             Note::Begun(begun) => return of_file.unfinished.push(Unfinished::new(begun.clone())),
             Note::Part { upload, .. }
             | Note::Completing { upload }
@@ -94,7 +151,15 @@ impl Inner {
             | Note::Done { upload }
             | Note::Over { upload } => upload.clone(),
         };
-        let Some(at) = of_file.unfinished.iter().position(|u| u.begun.upload == upload) else { return };
+        let Some(at) = known(&upload) else {
+            if matches!(note, Note::Done { .. } | Note::Over { .. }) {
+                drop(self.abroad.remove(&upload));
+            }
+            return;
+        };
+        if matches!(note, Note::Completing { .. }) {
+            drop(self.sent.remove(&file));
+        }
         match note {
             Note::Over { .. } => {
                 let over = of_file.unfinished.remove(at);
@@ -132,26 +197,28 @@ pub fn packages(on: &OnDisk, state_dir: &Path) -> Result<Vec<PackageId>, FsError
 }
 
 impl Ledger {
-    /// Reads it below the state directory; there may be none yet.
-    pub fn open(on: &OnDisk, state_dir: &Path, package: &PackageId) -> Result<Self, FsError> {
+    /// Reads it below the state directory; there may be none yet. `place`: where the package goes now ([`crate::store::Store::place`]).
+    pub fn open(on: &OnDisk, state_dir: &Path, package: &PackageId, place: &str) -> Result<Self, FsError> {
         let dir = folder(state_dir);
         fs::create_dir(&dir)?;
         let path = dir.join(format!("{}.jsonl", package.to_string().replace('/', "~")));
-        let text = match std::fs::read_to_string(&path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
-            text => text.map_err(FsError::at("read", &path))?,
+        let bytes = match std::fs::read(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            bytes => bytes.map_err(FsError::at("read", &path))?, // any bytes: a power cut leaves blocks that were never written
         };
         let mut inner = Inner::default();
-        for line in text.lines() {
-            if let Ok(entry) = serde_json::from_str(line) {
-                inner.sent(entry);
-            } else if let Ok(Noted { file, note }) = serde_json::from_str(line) {
-                inner.learn(file, note);
-            }
+        let lines = bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty());
+        let bad = lines.filter(|line| !inner.read(line, place)).count();
+        if bad > 0 {
+            tracing::warn!(
+                file = %path.display(),
+                lines = bad,
+                "lines of the upload progress are torn or damaged (a crash, a power cut); what they were about is sent again"
+            );
         }
-        let torn = !text.is_empty() && !text.ends_with('\n');
-        inner.waiting.extend(torn.then_some(b'\n')); // ends the torn line, so that the next one is whole
-        let ledger = Self { path, inner: Mutex::new(inner), writing: Mutex::new(()) };
+        inner.waiting.extend(bytes.last().filter(|b| **b != b'\n').map(|_| b'\n')); // ends a torn line, so that the next one is whole
+        let (place, inner, writing) = (place.to_owned(), Mutex::new(inner), Mutex::new(()));
+        let ledger = Self { path, place, inner, writing };
         ledger.write(on, false)?;
         Ok(ledger)
     }
@@ -182,6 +249,11 @@ impl Ledger {
         open.map(|(file, u)| (file.clone(), u.begun.key.clone(), u.begun.upload.clone())).collect()
     }
 
+    /// How many lines are about another place.
+    pub fn elsewhere(&self) -> usize {
+        self.inner().elsewhere
+    }
+
     /// Notes an acknowledged file. Late, the line is as true as in time: what the store has acknowledged it has.
     pub fn note(
         &self,
@@ -190,13 +262,31 @@ impl Ledger {
         source: Fingerprint,
         known: &Known,
     ) -> Result<(), FsError> {
-        let entry = Entry { file: file.clone(), source, known: known.clone() };
+        let entry = Entry { file: file.clone(), source, place: self.place.clone(), known: known.clone() };
         {
             let mut inner = self.inner();
             inner.waiting.extend(line(&entry));
             inner.sent(entry);
         }
         self.write(on, false)
+    }
+
+    /// Notes that each of these may be put from now on; those of which that is known already are left out.
+    pub fn note_putting(&self, on: &OnDisk, files: Vec<RelPath>) -> Result<(), FsError> {
+        {
+            let mut inner = self.inner();
+            let known = |file: &RelPath| {
+                !inner.sent.contains_key(file) && inner.uploads.get(file).is_some_and(|u| u.may_exist)
+            };
+            let putting: Vec<RelPath> = files.into_iter().filter(|file| !known(file)).collect();
+            if putting.is_empty() {
+                return Ok(());
+            }
+            let noted = Putting { putting, place: self.place.clone() };
+            inner.waiting.extend(line(&noted));
+            inner.putting(noted.putting);
+        }
+        self.write(on, true)
     }
 
     /// Notes what became of an upload of a file.
@@ -210,23 +300,37 @@ impl Ledger {
         self.write(on, note.must_last())
     }
 
-    /// Writes what waits: whoever comes first takes the lines of all, and the others find nothing to do.
+    /// Writes what waits: whoever comes first takes the lines of all, and the others find nothing to do. If that fails all lines
+    /// wait again: the others' too, who would take it for done.
     fn write(&self, _: &OnDisk, lasting: bool) -> Result<(), FsError> {
         let _one_after_the_other = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let lines = std::mem::take(&mut self.inner().waiting);
         if lines.is_empty() && !lasting {
             return Ok(());
         }
-        let mut file = fs::open(&self.path, Mode::Append)?;
-        let written = file.write_all(&lines).and_then(|()| if lasting { file.sync_data() } else { Ok(()) });
-        if written.is_err() {
-            self.inner().waiting.insert(0, b'\n'); // what was written of them may be torn
+        let written = fs::open(&self.path, Mode::Append).and_then(|mut file| {
+            let written =
+                file.write_all(&lines).and_then(|()| if lasting { file.sync_data() } else { Ok(()) });
+            written.map_err(FsError::at("write", &self.path))
+        });
+        if written.is_err() && !lines.is_empty() {
+            let waiting = &mut self.inner().waiting;
+            let since = std::mem::take(waiting);
+            let torn = lines.first() != Some(&b'\n'); // or may be: behind a line's end the first of them is whole
+            waiting.extend(torn.then_some(b'\n').into_iter().chain(lines).chain(since));
         }
-        written.map_err(FsError::at("write", &self.path))
+        written
     }
 
     /// Everything is committed, or nobody goes on with it; the file has done its duty.
     pub fn close(&self, _: &OnDisk) -> Result<(), FsError> {
+        for (upload, key) in &self.inner().abroad {
+            tracing::warn!(
+                key,
+                upload,
+                "an upload is left open in another place (store.endpoint, store.bucket or store.prefix were changed): abort it there"
+            );
+        }
         match fs::remove_file(&self.path) {
             Err(e) if e.source.kind() == std::io::ErrorKind::NotFound => Ok(()), // nothing was ever noted
             done => done,
@@ -249,136 +353,5 @@ impl Notebook for Page {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::package::{HashState, Sha256Hex};
-    use crate::store::{Begun, Landed};
-
-    fn append(ledger: &Ledger, bytes: &[u8]) {
-        fs::open(&ledger.path, Mode::Append).unwrap().write_all(bytes).unwrap();
-    }
-
-    #[test]
-    fn uploads_are_known_until_they_are_over_and_their_doubts_longer() {
-        let on = &OnDisk::alone();
-        let dir = tempfile::tempdir().unwrap();
-        let id: PackageId = "samples/a/r1".parse().unwrap();
-        let x: RelPath = "d/x".parse().unwrap();
-        let source = Fingerprint { size: 30, mtime_ns: 5, inode: 7 };
-        let begun = |upload: &str| {
-            let (upload, key, checksum, mark) = (upload.into(), "k/d/x".into(), "signed".into(), "m".into());
-            Note::Begun(Begun { upload, key, source, part_length: 10, checksum, md5: true, mark })
-        };
-        let part = |number: i32| {
-            let part = Landed { number, etag: Some("e".into()), sum: "s".into() };
-            let mut state = HashState::new(true);
-            state.update(&vec![0; 10 * usize::try_from(number).unwrap()]);
-            Note::Part { upload: "u1".into(), part, state: Some(state) }
-        };
-        let ledger = Ledger::open(on, dir.path(), &id).unwrap();
-        assert_eq!(packages(on, dir.path()).unwrap(), [], "none before there is something to tell");
-        for note in [begun("u1"), part(2), part(1), begun("u2")] {
-            ledger.note_upload(on, &x, &note).unwrap();
-        }
-        assert_eq!(packages(on, dir.path()).unwrap(), vec![id.clone()]);
-        let again = Ledger::open(on, dir.path(), &id).unwrap();
-        let (uploads, may_exist) = again.uploads(&x);
-        assert_eq!((uploads.len(), may_exist), (2, false));
-        assert_eq!((uploads[0].parts.len(), uploads[0].state.as_ref().unwrap().size()), (2, 20));
-        assert_eq!(again.open_uploads().len(), 2);
-        let (u1, u2) = (|| "u1".to_owned(), || "u2".to_owned());
-        let ends = [
-            Note::Over { upload: u2() },
-            Note::Completing { upload: u1() },
-            Note::Over { upload: u1() },
-            Note::Done { upload: "unknown".into() },
-        ];
-        for note in ends {
-            again.note_upload(on, &x, &note).unwrap();
-        }
-        for ledger in [again, Ledger::open(on, dir.path(), &id).unwrap()] {
-            let (uploads, may_exist) = ledger.uploads(&x);
-            assert_eq!((uploads.len(), may_exist), (0, true), "the first may have made the object");
-        }
-        std::fs::File::create(folder(dir.path()).join("notes.txt")).unwrap();
-        assert_eq!(
-            packages(on, dir.path()).unwrap(),
-            vec![id.clone()],
-            "what others put there is left alone"
-        );
-        let ledger = Ledger::open(on, dir.path(), &id).unwrap();
-        ledger.close(on).unwrap();
-        ledger.close(on).unwrap();
-        assert_eq!(packages(on, dir.path()).unwrap(), []);
-    }
-
-    #[test]
-    fn a_file_counts_while_it_is_unchanged_and_torn_lines_do_not_spoil_the_next() {
-        let on = &OnDisk::alone();
-        let dir = tempfile::tempdir().unwrap();
-        let id: PackageId = "samples/a/r1".parse().unwrap();
-        let (x, y): (RelPath, RelPath) = ("x".parse().unwrap(), "y".parse().unwrap());
-        let source = Fingerprint { size: 3, mtime_ns: 5, inode: 7 };
-        let digests = HashState::new(false).finish();
-        let known = Known { digests, found: None };
-        Ledger::open(on, dir.path(), &id).unwrap().note(on, &x, source, &known).unwrap();
-        let ledger = Ledger::open(on, dir.path(), &id).unwrap();
-        assert_eq!(ledger.sent(&x, source, Want::default()), Some(known.clone()));
-        assert_eq!(ledger.sent(&x, Fingerprint { mtime_ns: 6, ..source }, Want::default()), None);
-        append(&ledger, b"{\"file\":\"y\",\"sou");
-        let ledger = Ledger::open(on, dir.path(), &id).unwrap();
-        assert_eq!(ledger.sent(&y, source, Want::default()), None);
-        ledger.note(on, &y, source, &known).unwrap();
-        let ledger = Ledger::open(on, dir.path(), &id).unwrap();
-        assert!(
-            ledger.sent(&x, source, Want::default()).is_some()
-                && ledger.sent(&y, source, Want::default()).is_some()
-        );
-        ledger.close(on).unwrap();
-        assert_eq!(Ledger::open(on, dir.path(), &id).unwrap().sent(&x, source, Want::default()), None);
-    }
-
-    #[test]
-    fn a_line_that_does_not_tell_enough_does_not_count() {
-        let on = &OnDisk::alone();
-        let dir = tempfile::tempdir().unwrap();
-        let id: PackageId = "samples/a/r1".parse().unwrap();
-        let source = Fingerprint { size: 0, mtime_ns: 5, inode: 7 };
-        let names = Sha256Hex::of(b"");
-        let found = Found {
-            reads: 1,
-            bases: 1,
-            first: "r".into(),
-            last: "r".into(),
-            names: names.clone(),
-            end: Some(1),
-            beginning: names,
-        };
-        let ledger = Ledger::open(on, dir.path(), &id).unwrap();
-        let mut wants = Vec::new();
-        for (name, md5, reads) in [("none", false, false), ("md5", true, false), ("all", true, true)] {
-            let path: RelPath = name.parse().unwrap();
-            let known = Known { digests: HashState::new(md5).finish(), found: reads.then(|| found.clone()) };
-            ledger.note(on, &path, source, &known).unwrap();
-            wants.push((path, md5, reads, known));
-        }
-        // As a program wrote it that checked no reads.
-        let old = r#"{"file":"old","source":{"size":0,"mtime_ns":5,"inode":7},"digests":DIGESTS}"#;
-        let digests = serde_json::to_string(&HashState::new(true).finish()).unwrap();
-        append(&ledger, format!("{}\n", old.replace("DIGESTS", &digests)).as_bytes());
-        wants.push((
-            "old".parse().unwrap(),
-            true,
-            false,
-            Known { digests: HashState::new(true).finish(), found: None },
-        ));
-        let ledger = Ledger::open(on, dir.path(), &id).unwrap();
-        for (path, has_md5, has_reads, known) in wants {
-            for (md5, found) in [(false, false), (true, false), (true, true)] {
-                let told = ledger.sent(&path, source, Want { md5, found });
-                let enough = (has_md5 || !md5) && (has_reads || !found);
-                assert_eq!(told, enough.then(|| known.clone()), "{path} {md5} {found}");
-            }
-        }
-    }
-}
+#[path = "ledger_tests.rs"]
+mod tests;

@@ -94,12 +94,16 @@ fn flow(id: &PackageId) -> u64 {
 
 /// Whether a file that a `.sample` names has the md5 of the delivery.
 fn as_delivered(file: &Payload, digests: &Digests) -> Result<(), Failure> {
-    match (&file.expected, &digests.md5) {
-        (Some(read), Some(found)) if read.md5 != *found => {
-            let (path, said) = (&file.path, &read.md5);
+    let (path, Some(read)) = (&file.path, &file.expected) else { return Ok(()) };
+    let said = &read.md5;
+    match &digests.md5 {
+        Some(found) if found == said => Ok(()),
+        Some(found) => {
             Err(Blame::stop(Reason::Md5Mismatch, format!("{path} has md5 {found}, the delivery says {said}")))
         }
-        _ => Ok(()),
+        None => Err(Blame::again(format!(
+            "{path}: no md5 was computed to be compared with the delivery's, {said}"
+        ))),
     }
 }
 
@@ -147,10 +151,19 @@ impl Sending {
         let bytes: u64 = payload.iter().map(|p| p.source.size).sum();
         meter.expect(bytes);
         let ledger = self.ledger(id, hold).await?;
+        let lines = ledger.elsewhere();
+        if lines > 0 {
+            tracing::warn!(
+                package = %id,
+                lines,
+                "upload progress is about another store.endpoint, store.bucket or store.prefix: what was sent there is sent again here"
+            );
+        }
         let (files, first, flow) = (payload.len() as u64, self.is_first(id), flow(id));
         let way = &Way { id, hold, priority, flow, first, ledger, meter };
         let (small, large): (Vec<_>, Vec<_>) =
             payload.into_iter().partition(|p| self.store.is_small(p.source.size));
+        self.will_put(way, &small).await?;
         let side_by_side =
             |files: Vec<Payload>, n| stream::iter(files).map(move |p| self.file(way, p)).buffer_unordered(n);
         let sending = stream::select(
@@ -194,6 +207,14 @@ impl Sending {
         let view = self.journal.view();
         let sendings = |row: &Row| row.way.iter().filter(|(state, _)| *state == State::Uploading).count();
         view.package(id).is_some_and(|row| sendings(row) <= 1)
+    }
+
+    /// Writes down which small files are put now: one fsync for all of them, where large ones have one each.
+    async fn will_put(&self, way: &Way<'_>, small: &[Payload]) -> Result<(), Failure> {
+        let unsent = |p: &&Payload| way.ledger.sent(&p.path, p.source, wanted(p, self.reads)).is_none();
+        let files: Vec<RelPath> = small.iter().filter(unsent).map(|p| p.path.clone()).collect();
+        let ledger = way.ledger.clone();
+        Ok(way.hold.on(&self.state_disk, move |on| ledger.note_putting(on, files)).await??)
     }
 
     async fn file(&self, way: &Way<'_>, file: Payload) -> Result<(RelPath, Known), Failure> {
@@ -303,5 +324,33 @@ impl Sending {
                 return Ok(commit);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::Fingerprint;
+    use crate::package::{HashState, Md5Hex, Read};
+
+    #[test]
+    fn a_file_is_as_delivered_only_if_that_was_looked_at() {
+        let path: RelPath = "d/x".parse().unwrap();
+        let source = Fingerprint { size: 0, mtime_ns: 1, inode: 2 };
+        let file = |md5: Option<&[u8]>| {
+            let expected = md5.map(|of| Read { path: path.clone(), md5: Md5Hex::of(of), size: 0 });
+            Payload { path: path.clone(), on_disk: "/d/x".into(), source, expected }
+        };
+        let digests = |md5| HashState::new(md5).finish();
+        assert!(as_delivered(&file(None), &digests(false)).is_ok(), "nothing was said of it");
+        assert!(as_delivered(&file(Some(b"")), &digests(true)).is_ok());
+        let Err(Failure::Unit(other)) = as_delivered(&file(Some(b"other")), &digests(true)) else {
+            panic!("another md5 than the delivery's");
+        };
+        assert_eq!(other.reason, Some(Reason::Md5Mismatch));
+        let Err(Failure::Unit(unknown)) = as_delivered(&file(Some(b"")), &digests(false)) else {
+            panic!("it was not compared");
+        };
+        assert!(unknown.reason.is_none() && unknown.detail.contains("no md5 was computed"), "{unknown}");
     }
 }

@@ -35,8 +35,8 @@ impl Sending {
 
     /// Opens the side file of a package.
     pub(super) async fn ledger(&self, id: &PackageId, hold: &Hold) -> Result<Arc<Ledger>, Failure> {
-        let (dir, of) = (self.state_dir.clone(), id.clone());
-        Ok(Arc::new(hold.on(&self.state_disk, move |on| Ledger::open(on, &dir, &of)).await??))
+        let (dir, of, place) = (self.state_dir.clone(), id.clone(), self.store.place().to_owned());
+        Ok(Arc::new(hold.on(&self.state_disk, move |on| Ledger::open(on, &dir, &of, &place)).await??))
     }
 
     /// Forgets the upload progress of one package. If the store cannot be reached the side file stays, for the next sweep.

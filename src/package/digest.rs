@@ -176,6 +176,11 @@ impl HashState {
         Self { sha256, md5, size }
     }
 
+    /// Whether an md5 is computed, too.
+    pub fn has_md5(&self) -> bool {
+        self.md5.is_some()
+    }
+
     /// How many bytes were fed.
     pub fn size(&self) -> u64 {
         self.size

@@ -3,6 +3,9 @@
 //! With `signed` the SHA-256 is computed once, and the signer is given the result: left alone, the SDK would hash every body a second
 //! time for its signature. With the others the body is not signed, only the header that proves it is; such a kind is right only for an
 //! endpoint that refuses a body which contradicts its header (`doctor` finds out), so an answer without a checksum is allowed.
+//!
+//! An answer without an ETag is not: the SDK looks at nothing but the status and the headers of an answer to a put, so the page of a
+//! proxy that says 200 would be taken for an object, and even for a `COMMIT`. Every store states an ETag for what it has taken.
 use aws_runtime::auth::SigV4OperationSigningConfig;
 use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextMut;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
@@ -18,6 +21,8 @@ use md5::Md5;
 use sha2::{Digest, Sha256};
 
 use super::StoreError;
+use super::attempt::{Class, Failed};
+use super::sort::CHANGED;
 use crate::conf::Checksum;
 use crate::package::Digests;
 
@@ -109,16 +114,40 @@ impl Proof {
         Dress { header: header(self.kind), value: self.text(), payload }
     }
 
-    /// What the store says of the bytes must be what we say.
-    pub(super) fn agrees(&self, key: &str, answer: &impl Answer) -> Result<(), StoreError> {
+    /// Takes an answer for what the store says of these bytes: it is the store's, and the bytes that it took are ours.
+    pub(super) fn accept<A: Answer>(&self, what: &'static str, key: &str, answer: A) -> Result<A, Failed> {
+        let answer = of_the_store(what, key, answer)?;
         let ours = self.text();
         match answer.says(self.kind) {
             Some(theirs) if theirs != ours => {
-                Err(StoreError::Digest { key: key.to_owned(), ours, theirs: theirs.to_owned() })
+                let why =
+                    format!("{key}: {CHANGED} (the store answers with digest {theirs}, ours is {ours})");
+                Err(Failed {
+                    error: StoreError::Outage { what, why },
+                    class: Class::Transient,
+                    retry_after: None,
+                })
             }
-            _ => Ok(()),
+            _ => Ok(answer),
         }
     }
+}
+
+/// Whether an ETag is one.
+pub(super) fn is_etag(etag: &str) -> bool {
+    !etag.trim_matches('"').is_empty()
+}
+
+/// Takes an answer for the store's. Without an ETag nobody knows who gave it and what was done.
+pub(super) fn of_the_store<A: Answer>(what: &'static str, key: &str, answer: A) -> Result<A, Failed> {
+    if answer.etag().is_some_and(is_etag) {
+        return Ok(answer);
+    }
+    let why = format!(
+        "{key}: the answer has no ETag: it may come from a proxy or a login page before the store; see what answers at \
+         store.endpoint (through store.proxy, if set)"
+    );
+    Err(Failed { error: StoreError::Outage { what, why }, class: Class::Unclear, retry_after: None })
 }
 
 fn header(kind: Checksum) -> &'static str {
@@ -157,12 +186,17 @@ pub(super) fn completed(kind: Checksum, number: i32, etag: Option<String>, sum: 
 
 /// An answer that may state a checksum of what was sent.
 pub(super) trait Answer {
+    fn etag(&self) -> Option<&str>;
     fn says(&self, kind: Checksum) -> Option<&str>;
 }
 
 macro_rules! answers {
     ($($answer:ty),*) => { $(
         impl Answer for $answer {
+            fn etag(&self) -> Option<&str> {
+                self.e_tag()
+            }
+
             fn says(&self, kind: Checksum) -> Option<&str> {
                 match kind {
                     Checksum::Signed | Checksum::Sha256 => self.checksum_sha256(),
@@ -238,10 +272,25 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_digest_in_the_answer_is_refused_and_silence_is_not() {
+    fn an_answer_without_an_etag_is_nobodys() {
+        let proof = Proof::of(Checksum::Signed, b"a");
+        for etag in [None, Some(""), Some("\"\"")] {
+            let answer = || PutObjectOutput::builder().set_e_tag(etag.map(str::to_owned));
+            // Not even if it agrees about the bytes, as an echo of the request's headers would.
+            for answer in [answer().build(), answer().checksum_sha256(proof.text()).build()] {
+                let failed = proof.accept("accept an object", "k", answer).unwrap_err();
+                assert!(failed.class == Class::Unclear && failed.error.is_outage(), "{failed:?}");
+                assert!(failed.error.to_string().contains("k: the answer has no ETag"), "{}", failed.error);
+            }
+        }
+        assert!(is_etag("\"x\"") && is_etag("x"));
+    }
+
+    #[test]
+    fn a_wrong_digest_in_the_answer_is_asked_about_again_and_silence_is_not() {
         for (_, kind) in CHECKSUMS.into_iter().filter(|(_, kind)| *kind != Checksum::Md5) {
             let answer = |sum: Option<String>| {
-                let part = UploadPartOutput::builder();
+                let part = UploadPartOutput::builder().e_tag("\"e\"");
                 match kind {
                     Checksum::Crc64Nvme => part.set_checksum_crc64_nvme(sum),
                     Checksum::Crc32C => part.set_checksum_crc32_c(sum),
@@ -251,10 +300,11 @@ mod tests {
                 .build()
             };
             let proof = Proof::of(kind, b"a");
-            assert!(proof.agrees("k", &answer(None)).is_ok());
-            assert!(proof.agrees("k", &answer(Some(proof.text()))).is_ok());
-            let other = Some(Proof::of(kind, b"b").text());
-            assert!(matches!(proof.agrees("k", &answer(other)), Err(StoreError::Digest { .. })), "{kind}");
+            let says = |sum| proof.accept("accept a part", "k", answer(sum));
+            assert!(says(None).is_ok() && says(Some(proof.text())).is_ok());
+            let failed = says(Some(Proof::of(kind, b"b").text())).unwrap_err();
+            assert!(failed.class == Class::Transient && failed.error.is_outage(), "{kind}: {failed:?}");
+            assert!(failed.error.to_string().contains(CHANGED), "{kind}: {}", failed.error);
         }
     }
 }

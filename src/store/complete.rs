@@ -6,17 +6,18 @@
 //! empty put that may only create is refused because the object exists. That proves something only if no other upload of this key can
 //! have made it. Otherwise nothing is known, and the file is sent again, as a failure of its package, which is counted.
 use std::fmt::Debug;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::CompletedMultipartUpload;
 
 use super::attempt::{Asked, Class, Failed};
-use super::checksum::{Proof, completed};
+use super::checksum::{Proof, completed, of_the_store};
 use super::multipart::Flight;
 use super::resume::{Begun, Landed, Note, Notes, Unfinished};
-use super::sort::sort;
+use super::sort::{Said, sort};
 use super::{Store, StoreError};
+use crate::clock;
 
 /// Name of the metadata by which an upload's object is known again.
 pub(super) const MARK: &str = "tsd-import-upload";
@@ -44,18 +45,30 @@ fn status<E>(error: &SdkError<E>) -> Option<u16> {
     error.raw_response().map(|r| r.status().as_u16())
 }
 
-/// More answers to a completion that no repeat will change: the parts are not what was acknowledged.
+fn code<E: ProvideErrorMetadata>(error: &SdkError<E>) -> &str {
+    error.as_service_error().and_then(|e| e.code()).unwrap_or_default()
+}
+
+/// Whether it is said that we may not, or that this store cannot, by the store itself: asking again would not help. Another 403 is a
+/// wrong clock, a replaced key or a proxy, which people mend.
+fn is_for_ever<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    matches!(code(error), "AccessDenied" | "AllAccessDisabled") || matches!(status(error), Some(405 | 501))
+}
+
+/// More answers to a completion that no repeat will change: the parts are not what was acknowledged, or what we know of them makes
+/// no request that the store understands. Only another upload helps.
 fn lost<E>(key: &str, error: SdkError<E>) -> Failed
 where
     E: ProvideErrorMetadata + std::error::Error + Debug + 'static,
 {
-    let code = error.as_service_error().and_then(|e| e.code()).unwrap_or_default().to_owned();
+    let code = code(&error).to_owned();
     match code.as_str() {
-        "EntityTooSmall" | "BadDigest" => StoreError::Lost {
-            key: key.to_owned(),
-            why: format!("it refuses to complete the upload: {code}"),
+        "BadDigest" | "InvalidPart" | "InvalidPartOrder" | "InvalidArgument" | "InvalidRequest"
+        | "MalformedXML" => {
+            let said = Said::of(&error, clock::now()).in_short();
+            let why = format!("the store refuses to complete its upload: {said}");
+            StoreError::Lost { key: key.to_owned(), why }.into()
         }
-        .into(),
         _ => sort("complete an upload", key)(error),
     }
 }
@@ -72,20 +85,29 @@ impl Flight<'_> {
         self.notes.write(Note::Completing { upload: id() }).await?;
         let parts = parts.map(|p| completed(store.checksum, p.number, p.etag, &p.sum)).collect();
         let whole = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
-        let tries = AtomicU32::new(u32::from(upload.completing));
+        let (tries, too_small) = (AtomicU32::new(u32::from(upload.completing)), AtomicBool::new(false));
         let asked = Asked { what: "complete an upload", key, bytes: 0 };
         let complete = || async {
             let _before = tries.fetch_add(1, Relaxed);
             let complete = store.client.complete_multipart_upload().bucket(&store.bucket).key(key);
             let complete = complete.upload_id(id()).multipart_upload(whole.clone());
-            complete.send().await.map_err(|e| lost(key, e))
+            complete.send().await.map_err(|e| {
+                too_small.fetch_or(code(&e) == "EntityTooSmall", Relaxed);
+                lost(key, e)
+            })
         };
         match store.ask(asked, complete).await.map_err(StoreError::from) {
             Ok(_) => {}
             Err(StoreError::NoUpload(_)) if tries.load(Relaxed) > 1 => {
                 store.find_out(&upload.begun, self.is_alone(upload), &self.notes).await?
             }
-            Err(e) => return Err(e),
+            Err(e) => {
+                // A setting is wrong, not the package. With a larger one parts are cut in another way, so these are of no more use.
+                if too_small.load(Relaxed) {
+                    self.give_up(&upload.begun).await?;
+                }
+                return Err(e);
+            }
         }
         self.notes.write(Note::Done { upload: id() }).await
     }
@@ -136,8 +158,12 @@ impl Store {
             let found = match answer {
                 Ok(found) => found,
                 Err(e) if status(&e) == Some(404) => return Ok(Looked::NotOurs),
-                // Not allowed, or not offered. A request without a token is 401, which is waited for like any other.
-                Err(e) if matches!(status(&e), Some(400 | 403 | 405 | 501)) => return Ok(Looked::Unknown),
+                // An answer to HEAD has no body, so a 403 rarely says why. By far the most likely is that we have no right to look:
+                // the completion before it was understood under the same key.
+                Err(e) if is_for_ever(&e) => return Ok(Looked::Unknown),
+                Err(e) if status(&e) == Some(403) && matches!(code(&e), "" | "Forbidden") => {
+                    return Ok(Looked::Unknown);
+                }
                 Err(e) => return Err(sort(asked.what, key)(e)),
             };
             let size = found.content_length().and_then(|s| u64::try_from(s).ok());
@@ -159,7 +185,7 @@ impl Store {
             let first = tries.fetch_add(1, Relaxed) == 0;
             let put = self.client.put_object().bucket(&self.bucket).key(key).if_none_match("*");
             match put.customize().interceptor(proof.dress()).send().await {
-                Ok(_) => Ok(Looked::NotOurs),
+                Ok(made) => of_the_store(asked.what, key, made).map(|_| Looked::NotOurs),
                 Err(e) if status(&e) == Some(412) && first => Ok(Looked::Ours),
                 // By now it may be what we made ourselves.
                 Err(e) if status(&e) == Some(412) => Ok(Looked::Unknown),
@@ -180,7 +206,7 @@ impl Store {
             let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
             match abort.send().await {
                 Ok(_) => Ok(Aborted::Gone),
-                Err(e) if matches!(status(&e), Some(403 | 405 | 501)) => {
+                Err(e) if is_for_ever(&e) => {
                     let why = StoreError::from(sort(asked.what, key)(e)).to_string();
                     Ok(Aborted::Refused(why))
                 }

@@ -44,16 +44,6 @@ pub enum StoreError {
         /// The limit.
         max: u64,
     },
-    /// The store acknowledged other bytes than were sent, or sent other bytes than promised.
-    #[error("{key}: the store answers with digest {theirs}, ours is {ours}: bytes were changed on the way")]
-    Digest {
-        /// The object.
-        key: String,
-        /// As we computed it.
-        ours: String,
-        /// As it says.
-        theirs: String,
-    },
     /// An object is another one than was listed, or than its first bytes came from.
     #[error("{key} was replaced in the bucket while it was being received: {why}")]
     Replaced {
@@ -99,7 +89,6 @@ impl StoreError {
             | Self::Lost { .. }
             | Self::NotFound(_)
             | Self::TooLarge { .. }
-            | Self::Digest { .. }
             | Self::Replaced { .. }
             | Self::Changed(_) => false,
         }

@@ -66,7 +66,7 @@ pub use wire::Wire;
 use crate::conf::{Checksum, Endurance, PaceConf, StoreConf};
 use crate::disk::Disk;
 use crate::hashing::Hashing;
-use crate::package::{PackageId, RelPath};
+use crate::package::{PackageId, RelPath, Sha256Hex};
 use crate::supervisor::Dice;
 use buffers::Buffers;
 use progress::{Demand, WINDOW};
@@ -81,6 +81,7 @@ pub struct Store {
     secrets: Disk,
     bucket: String,
     prefix: String,
+    place: String,
     checksum: Checksum,
     conditional: bool,
     part_size: u64,
@@ -104,6 +105,13 @@ pub struct Store {
     demand: Demand,
 }
 
+/// See [`Store::place`]. Short, for it stands in every line of upload progress.
+fn place(conf: &StoreConf) -> String {
+    let endpoint = conf.endpoint.trim_end_matches('/').to_ascii_lowercase();
+    let text = [endpoint.as_str(), &conf.bucket, &conf.prefix].join("\n");
+    Sha256Hex::of(text.as_bytes()).as_str().chars().take(16).collect()
+}
+
 impl Store {
     /// Prepares the client; nothing is sent yet. `secrets`: for the files of headers. `hashing`: the process's own.
     pub fn new(conf: &StoreConf, secrets: Disk, hashing: Hashing) -> Result<Self, StoreError> {
@@ -116,6 +124,7 @@ impl Store {
             secrets,
             bucket: conf.bucket.clone(),
             prefix: conf.prefix.clone(),
+            place: place(conf),
             checksum: conf.checksum,
             conditional: conf.conditional,
             part_size: conf.part_size,
@@ -168,6 +177,11 @@ impl Store {
     /// The same for a payload file.
     pub fn file_key(&self, package: &PackageId, file: &RelPath) -> String {
         self.key(package, file.as_str())
+    }
+
+    /// Names endpoint, bucket and prefix: what was done in one place says nothing about another.
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
     /// What stands before all package keys.

@@ -4,6 +4,10 @@
 //! A part has its slot before its bytes are read and keeps it until they are acknowledged, hashed and let go by the listener: memory
 //! is what the slots give out, whatever is slow. The file is read by one job at a time; it is the wire that is many.
 //!
+//! A fingerprint does not prove that two readings of a file are of the same bytes, so what an earlier attempt has read is not mixed with
+//! what this one reads: a part that is sent is hashed from the same reading, and one that was acknowledged before and is read again
+//! (for the digests behind a gap, or for a listener) must have the sum that it had then.
+//!
 //! A failed attempt keeps its upload for the next one. It is aborted only when nobody may go on with it: the source has changed, the
 //! listener objects, its parts are lost, or (the uploader's sweep) its package has come to an end.
 use std::fs::File;
@@ -74,10 +78,10 @@ impl Store {
         let put = || async {
             let put = self.client.upload_part().bucket(&self.bucket).key(key).upload_id(&begun.upload);
             let put = put.part_number(number).body(ByteStream::from(bytes.clone()));
-            put.customize().interceptor(proof.dress()).send().await.map_err(sort(asked.what, key))
+            let answer = put.customize().interceptor(proof.dress()).send().await;
+            proof.accept(asked.what, key, answer.map_err(sort(asked.what, key))?)
         };
         let answer = self.ask(asked, put).await?;
-        proof.agrees(key, &answer)?;
         Ok(Landed { number, etag: answer.e_tag().map(str::to_owned), sum: proof.text() })
     }
 }
@@ -102,12 +106,12 @@ impl Flight<'_> {
                 why,
                 "an upload is not gone on with; the file is sent from its beginning"
             );
-            self.give_up(&old.begun).await?;
+            self.store.leave(old, &self.notes).await?;
         }
         let Some(old) = found else { return self.begin(checksum).await };
         let (parts, hashed) = (old.parts.len(), old.digests(self.with_md5).size());
         tracing::info!(key = self.key, upload = old.begun.upload, parts, hashed, "an upload is gone on with");
-        Ok(old.clone())
+        Ok(old.once_more())
     }
 
     async fn begin(&self, checksum: String) -> Result<Unfinished, StoreError> {
@@ -129,7 +133,7 @@ impl Flight<'_> {
             source: self.from.expected,
             part_length: part_length(size, self.store.part_size, self.store.max_parts),
             checksum,
-            md5: self.with_md5,
+            place: self.store.place.clone(),
             mark,
         };
         if let Err(unknown) = self.notes.write(Note::Begun(begun.clone())).await {
@@ -156,14 +160,14 @@ impl Flight<'_> {
         let mut failed = Ok(());
         for (number, offset) in (1..).zip((0..size).step_by(usize::try_from(length).unwrap_or(usize::MAX))) {
             let len = length.min(size - offset);
-            let known = upload.done || upload.parts.contains_key(&number) || !stored;
-            let todo = Todo::of(offset, hashed, known, listener.is_some() && stored);
+            let before = upload.parts.get(&number);
+            let todo = Todo::of(offset, hashed, before.is_some() || !stored, listener.is_some() && stored);
             if todo.is_nothing() {
                 self.meter.add(len);
                 continue;
             }
             let room = self.store.slots.take(self.from.ask(len)).await;
-            let (bytes, proof) = match self.read(offset, len, todo.send).await {
+            let (bytes, proof) = match self.read(offset, len, before, todo.send).await {
                 Ok(read) => read,
                 Err(e) => {
                     failed = Err(e);
@@ -172,7 +176,9 @@ impl Flight<'_> {
             };
             let later = todo.hash.then(|| stream.feed(bytes.clone()));
             let part = Part::new(bytes, room);
-            let task = self.part(number, part.clone(), proof, later, begun.clone());
+            let before = before.filter(|_| todo.hash).cloned();
+            let task =
+                self.part((number, upload.attempt), part.clone(), (proof, before), later, begun.clone());
             drop(flying.spawn(self.meter.on_behalf(task)));
             if let Some(ear) = listener.as_mut().filter(|_| stored)
                 && !ear.hear(part).await
@@ -202,20 +208,36 @@ impl Flight<'_> {
         Ok(Sent { digests: state.finish(), stored })
     }
 
-    async fn read(&self, offset: u64, len: u64, send: bool) -> Result<(Bytes, Option<Proof>), StoreError> {
+    /// Reads a part, with its proof if it is to be sent. One that was acknowledged `before` must be what it was then.
+    async fn read(
+        &self,
+        offset: u64,
+        len: u64,
+        before: Option<&Landed>,
+        send: bool,
+    ) -> Result<(Bytes, Option<Proof>), StoreError> {
         let (file, path) = (self.file.clone(), self.from.path.to_owned());
         let buffer = self.store.buffers.take(usize::try_from(len).unwrap_or(usize::MAX));
-        let kind = send.then_some(self.store.checksum);
+        let kind = (send || before.is_some()).then_some(self.store.checksum);
         let read = move |on: &OnDisk| part(on, &file, &path, offset, buffer, kind);
-        Ok(self.from.hold.on(self.from.disk, read).await??)
+        let (bytes, proof) = self.from.hold.on(self.from.disk, read).await??;
+        if let (Some(then), Some(now)) = (before, &proof)
+            && then.sum != now.text()
+        {
+            let (key, number) = (self.key, then.number);
+            tracing::warn!(key, number, "a part of the file has other bytes now than when it was sent");
+            return Err(StoreError::Changed(self.from.path.to_owned()));
+        }
+        Ok((bytes, proof.filter(|_| send)))
     }
 
-    /// A part on the wire and in the digests at once; written down when both are through.
+    /// A part on the wire and in the digests at once; written down when both are through. One that is not sent may have been
+    /// acknowledged `before`, and is written down with its new digests.
     fn part(
         &self,
-        number: i32,
+        (number, attempt): (i32, u32),
         part: Part,
-        proof: Option<Proof>,
+        (proof, before): (Option<Proof>, Option<Landed>),
         later: Option<Later>,
         begun: Arc<Begun>,
     ) -> impl Future<Output = Result<Done, StoreError>> + Send + 'static {
@@ -223,7 +245,7 @@ impl Flight<'_> {
         async move {
             let len = part.bytes.len() as u64;
             let wire = async {
-                let Some(proof) = proof else { return Ok(None) };
+                let Some(proof) = proof else { return Ok(before) };
                 store.put_part(&begun, number, part.bytes.clone(), &proof).await.map(Some)
             };
             let digests = async {
@@ -235,7 +257,7 @@ impl Flight<'_> {
             let (landed, state) = (landed?, state?);
             if let Some(part) = landed.clone() {
                 let upload = begun.upload.clone();
-                notes.write(Note::Part { upload, part, state: state.clone() }).await?;
+                notes.write(Note::Part { upload, part, state: state.clone(), attempt }).await?;
             }
             meter.add(len);
             Ok((landed, state))
@@ -272,7 +294,7 @@ impl Flight<'_> {
     }
 
     /// Aborts an upload. One that could not be aborted now stays in the notes, and the sweep tries again.
-    async fn give_up(&self, begun: &Begun) -> Result<(), StoreError> {
+    pub(super) async fn give_up(&self, begun: &Begun) -> Result<(), StoreError> {
         if self.store.give_up(begun).await {
             self.notes.write(Note::Over { upload: begun.upload.clone() }).await?;
         }
@@ -281,6 +303,14 @@ impl Flight<'_> {
 }
 
 impl Store {
+    /// Goes on without an upload of an earlier attempt. Of one that was completed nothing is left to be aborted.
+    pub(super) async fn leave(&self, old: &Unfinished, notes: &Notes) -> Result<(), StoreError> {
+        if old.done || self.give_up(&old.begun).await {
+            notes.write(Note::Over { upload: old.begun.upload.clone() }).await?;
+        }
+        Ok(())
+    }
+
     /// Whether no more is to be done about it.
     async fn give_up(&self, begun: &Begun) -> bool {
         let (key, upload) = (&begun.key, &begun.upload);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
+use super::checksum::is_etag;
 use crate::disk::{Disk, Hold, OnDisk};
 use crate::fs::{Fingerprint, FsError};
 use crate::package::HashState;
@@ -23,8 +24,9 @@ pub struct Begun {
     pub part_length: u64,
     /// What proves its parts on the wire, in the word of the configuration.
     pub checksum: String,
-    /// Whether the digests behind its parts have an md5.
-    pub md5: bool,
+    /// Which store, bucket and prefix it was begun in ([`super::Store::place`]); empty where an older program wrote it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub place: String,
     /// Random; the object carries it as metadata, so that whoever may look can tell whose it is.
     pub mark: String,
 }
@@ -54,9 +56,12 @@ pub enum Note {
         /// Which.
         #[serde(flatten)]
         part: Landed,
-        /// The digests of the file from its beginning to the end of this part; none: others are known from further behind.
+        /// The digests of the file from its beginning to the end of this part.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         state: Option<HashState>,
+        /// Which attempt has read what is in these digests, from 0.
+        #[serde(default, skip_serializing_if = "is_first")]
+        attempt: u32,
     },
     /// The completion will be asked for: from here on the object may exist.
     Completing {
@@ -80,11 +85,16 @@ pub enum Note {
     },
 }
 
+/// For lines of older programs, which do not count attempts.
+fn is_first(attempt: &u32) -> bool {
+    *attempt == 0
+}
+
 impl Note {
-    /// Whether more than time is lost with it: an upload that nobody knows stays in the store for ever, and one that may have
-    /// been completed must not be taken for one that was not. All others cost a repeat.
+    /// Whether more than time is lost with it: an upload that nobody knows stays in the store for ever, one that may have been
+    /// completed must not be taken for one that was not, and one that is over not for what is in the bucket. All others cost a repeat.
     pub fn must_last(&self) -> bool {
-        matches!(self, Self::Begun(_) | Self::Completing { .. } | Self::Proving { .. })
+        matches!(self, Self::Begun(_) | Self::Completing { .. } | Self::Proving { .. } | Self::Over { .. })
     }
 }
 
@@ -101,8 +111,12 @@ pub struct Unfinished {
     pub begun: Begun,
     /// Acknowledged parts by their number.
     pub parts: BTreeMap<i32, Landed>,
-    /// The digests that reach furthest.
-    pub state: Option<HashState>,
+    /// So many parts are acknowledged from the first one on without a gap.
+    whole: i32,
+    /// Digests of the file's beginning by its length: the furthest that ends before the first gap, and those behind it.
+    states: BTreeMap<u64, HashState>,
+    /// The number of the attempt that is on, or was the last one.
+    pub attempt: u32,
     /// Its completion may have been asked for.
     pub completing: bool,
     /// The object may be an empty one of our making.
@@ -114,22 +128,54 @@ pub struct Unfinished {
 impl Unfinished {
     /// One without any part.
     pub fn new(begun: Begun) -> Self {
-        Self { begun, parts: BTreeMap::new(), state: None, completing: false, proving: false, done: false }
+        let (parts, states) = Default::default();
+        let (completing, proving, done) = (false, false, false);
+        Self { begun, parts, whole: 0, states, attempt: 0, completing, proving, done }
+    }
+
+    /// The same, for another attempt.
+    pub(super) fn once_more(&self) -> Self {
+        Self { attempt: self.attempt + 1, ..self.clone() }
+    }
+
+    /// How much of the file is acknowledged from its beginning on without a gap.
+    fn end(&self) -> u64 {
+        let whole = u64::try_from(self.whole).unwrap_or_default();
+        whole.saturating_mul(self.begun.part_length).min(self.begun.source.size)
     }
 
     /// One more line about it.
     pub fn learn(&mut self, note: Note) {
         match note {
-            Note::Part { part, state, .. } => {
-                drop(self.parts.insert(part.number, part));
-                if state.as_ref().map(HashState::size) > self.state.as_ref().map(HashState::size) {
-                    self.state = state;
-                }
-            }
+            Note::Part { part, state, attempt, .. } => self.landed(part, state, attempt),
             Note::Completing { .. } => self.completing = true,
             Note::Proving { .. } => self.proving = true,
             Note::Done { .. } => self.done = true,
             Note::Begun(_) | Note::Over { .. } => {}
+        }
+    }
+
+    fn landed(&mut self, part: Landed, state: Option<HashState>, attempt: u32) {
+        // An older program took any 200 for the store's, a proxy's page too. The store has no such part, or none that can be named.
+        if !part.etag.as_deref().is_some_and(is_etag) {
+            return;
+        }
+        // What another attempt had hashed behind a gap stays apart from what closes the gap: that was read another time.
+        if attempt != self.attempt || state.is_none() {
+            let end = self.end();
+            self.states.retain(|size, _| *size <= end);
+        }
+        let late = attempt < self.attempt;
+        self.attempt = self.attempt.max(attempt);
+        drop(self.parts.insert(part.number, part));
+        while self.parts.contains_key(&(self.whole + 1)) {
+            self.whole += 1;
+        }
+        if let Some(state) = state.filter(|_| !late) {
+            drop(self.states.insert(state.size(), state));
+        }
+        if let Some(furthest) = self.states.range(..=self.end()).next_back().map(|(size, _)| *size) {
+            self.states.retain(|size, _| *size >= furthest);
         }
     }
 
@@ -141,16 +187,21 @@ impl Unfinished {
         if self.begun.key != key || self.begun.checksum != checksum || self.begun.part_length == 0 {
             return Err("the store is configured in another way since");
         }
+        if self.done && self.end() < source.size {
+            return Err("it was completed, and not all of its parts are on record");
+        }
         Ok(())
     }
 
-    /// The digests to go on with; new ones if none are known that end with a part and have all that is wanted.
+    /// The digests to go on with; new ones if none are known that end with a part and have all that is wanted. They never reach
+    /// beyond the first part that is not acknowledged: each part is hashed as it was read when it was sent.
     pub(super) fn digests(&self, with_md5: bool) -> HashState {
-        let ends = |s: &HashState| {
-            s.size() == self.begun.source.size || s.size().is_multiple_of(self.begun.part_length)
+        let fits = |s: &HashState| {
+            let ends = s.size() == self.begun.source.size || s.size().is_multiple_of(self.begun.part_length);
+            ends && s.has_md5() >= with_md5
         };
-        let known = self.state.clone().filter(|s| ends(s) && self.begun.md5 >= with_md5);
-        known.unwrap_or_else(|| HashState::new(with_md5))
+        let known = self.states.range(..=self.end()).rev().map(|(_, s)| s).find(|s| fits(s));
+        known.cloned().unwrap_or_else(|| HashState::new(with_md5))
     }
 }
 
@@ -160,7 +211,7 @@ pub struct Kept {
     pub disk: Disk,
     /// The notebook.
     pub book: Arc<dyn Notebook>,
-    /// Oldest first.
+    /// Oldest first; those in this place alone.
     pub before: Vec<Unfinished>,
     /// Nothing can have been put under the file's key before the first of these; `false` if that is not known.
     pub alone: bool,
@@ -204,7 +255,7 @@ pub(super) struct Todo {
 }
 
 impl Todo {
-    /// `hashed`: so many bytes of the file are in the digests already. `acknowledged`: the store has this part, or all of them.
+    /// `hashed`: so many bytes of the file are in the digests already. `acknowledged`: the store has this part, or shall not get it.
     /// A listener cannot be told in the middle: what it made of the bytes before cannot be written down, so it hears all.
     pub(super) fn of(offset: u64, hashed: u64, acknowledged: bool, listened: bool) -> Self {
         Self { hash: offset >= hashed, send: !acknowledged, heard: listened }
@@ -217,79 +268,5 @@ impl Todo {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SOURCE: Fingerprint = Fingerprint { size: 25, mtime_ns: 1, inode: 2 };
-
-    fn begun(md5: bool) -> Begun {
-        let (upload, key, mark) = ("u".into(), "k".into(), "m".into());
-        Begun { upload, key, source: SOURCE, part_length: 10, checksum: "signed".into(), md5, mark }
-    }
-
-    fn state(bytes: usize, md5: bool) -> HashState {
-        let mut state = HashState::new(md5);
-        state.update(&vec![0; bytes]);
-        state
-    }
-
-    fn part(number: i32, state: Option<HashState>) -> Note {
-        Note::Part { upload: "u".into(), part: Landed { number, etag: None, sum: "s".into() }, state }
-    }
-
-    #[test]
-    fn a_part_is_read_only_for_what_is_missing() {
-        let todo = |offset, hashed, known, listened| {
-            let Todo { hash, send, heard } = Todo::of(offset, hashed, known, listened);
-            (hash, send, heard)
-        };
-        assert_eq!(todo(0, 20, true, false), (false, false, false));
-        assert!(Todo::of(0, 20, true, false).is_nothing());
-        assert_eq!(todo(10, 20, false, false), (false, true, false), "read, not hashed a second time");
-        assert_eq!(todo(20, 20, false, false), (true, true, false));
-        assert_eq!(todo(0, 20, true, true), (false, false, true), "for the listener alone");
-        assert_eq!(todo(0, 0, true, false), (true, false, false), "no digests are known");
-    }
-
-    #[test]
-    fn the_digests_that_reach_furthest_are_gone_on_with() {
-        let mut upload = Unfinished::new(begun(false));
-        assert_eq!(upload.digests(false).size(), 0);
-        upload.learn(part(2, Some(state(20, false))));
-        upload.learn(part(1, Some(state(10, false))));
-        upload.learn(part(3, None));
-        assert_eq!(upload.parts.len(), 3);
-        assert_eq!(upload.digests(false).finish(), state(20, false).finish());
-        assert_eq!(upload.digests(true).size(), 0, "they have no md5");
-        upload.learn(part(3, Some(state(23, false))));
-        assert_eq!(upload.digests(false).size(), 0, "an odd length is not believed");
-        upload.state = Some(state(25, false));
-        assert_eq!(upload.digests(false).size(), 25, "the file's end");
-    }
-
-    #[test]
-    fn only_the_very_same_upload_is_gone_on_with() {
-        let upload = Unfinished::new(begun(true));
-        assert_eq!(upload.fits("k", SOURCE, "signed"), Ok(()));
-        for other in [
-            Fingerprint { size: 26, ..SOURCE },
-            Fingerprint { mtime_ns: 2, ..SOURCE },
-            Fingerprint { inode: 3, ..SOURCE },
-        ] {
-            assert!(upload.fits("k", other, "signed").unwrap_err().contains("changed"));
-        }
-        assert!(upload.fits("l", SOURCE, "signed").is_err() && upload.fits("k", SOURCE, "md5").is_err());
-    }
-
-    #[test]
-    fn notes_there_and_back() {
-        let all = [Note::Begun(begun(true)), part(7, Some(state(70, true))), part(8, None)];
-        let ends = ["u"].map(|u| Note::Completing { upload: u.into() });
-        for note in all.into_iter().chain(ends) {
-            let text = serde_json::to_string(&note).unwrap();
-            let back: Note = serde_json::from_str(&text).unwrap();
-            assert_eq!(serde_json::to_string(&back).unwrap(), text);
-        }
-        assert!(Note::Begun(begun(true)).must_last() && !part(1, None).must_last());
-    }
-}
+#[path = "notes_tests.rs"]
+mod tests;

@@ -1,11 +1,12 @@
-//! An attempt goes on where the last one was cut off: nothing acknowledged is sent again, nothing hashed is read again, and what
-//! cannot be gone on with is given up.
+//! An attempt goes on where the last one was cut off: nothing acknowledged is sent again, nothing hashed is read again before the first
+//! gap, what is read twice is compared, and what cannot be gone on with is given up.
 use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::demo::store::{FaultKind, FaultRule};
 use crate::fs::{Fingerprint, FsError};
 use crate::store::up::sending::{Bench, LARGE, hears_all};
+use crate::store::wire_tests::{Canned, one_try, store};
 use crate::store::{Kept, Notebook, listening};
 
 use super::*;
@@ -28,7 +29,7 @@ impl Book {
             match note {
                 Note::Begun(begun) => before.push(Unfinished::new(begun)),
                 Note::Over { upload } => {
-                    alone &= !before.iter().any(|u| u.begun.upload == upload && u.completing);
+                    alone &= !before.iter().any(|u| u.begun.upload == upload && (u.completing || u.done));
                     before.retain(|u| u.begun.upload != upload);
                 }
                 Note::Part { ref upload, .. }
@@ -63,7 +64,9 @@ async fn cut_off(more: &str) -> (Bench, Arc<Book>) {
     let failed = book.send(&bench).await.unwrap_err();
     assert!(failed.is_outage(), "{failed}");
     bench.site.store.mend();
-    assert_eq!((bench.did("AbortMultipartUpload"), book.kept(&bench).before[0].parts.len()), (0, 2));
+    let left = &book.kept(&bench).before[0];
+    assert_eq!((bench.did("AbortMultipartUpload"), left.parts.len()), (0, 2));
+    assert_eq!(left.begun.place, bench.store.place());
     (bench, book)
 }
 
@@ -109,6 +112,13 @@ async fn what_was_acknowledged_is_neither_sent_nor_read_again() {
     }
 }
 
+/// Of a sender that breaks off.
+fn hears_all_there_is(mut heard: crate::store::Heard) {
+    while let Ok(Some(part)) = heard.wait() {
+        drop(part);
+    }
+}
+
 #[tokio::test]
 async fn a_listener_hears_all_of_it_again_and_nothing_is_sent_twice() {
     let (bench, book) = cut_off(QUICK).await;
@@ -121,16 +131,101 @@ async fn a_listener_hears_all_of_it_again_and_nothing_is_sent_twice() {
     assert_eq!(parts_sent(&bench, before), [3]);
 }
 
-/// A part in the middle is missing: it is read for the wire alone, and goes into no digest a second time.
-#[tokio::test]
-async fn a_gap_below_what_is_hashed_is_closed() {
+/// The first part was hashed, and nobody knows whether it was acknowledged.
+async fn with_a_gap() -> (Bench, Arc<Book>) {
     let (bench, book) = cut_off(QUICK).await;
     book.0.lock().unwrap().retain(|note| !matches!(note, Note::Part { part, .. } if part.number == 1));
+    (bench, book)
+}
+
+fn digests_of(bytes: &[u8]) -> crate::package::Digests {
+    let mut state = HashState::new(true);
+    state.update(bytes);
+    state.finish()
+}
+
+/// Whatever the fingerprint says: what is sent is what was hashed.
+#[tokio::test]
+async fn a_gap_below_what_is_hashed_is_closed_and_hashed_from_the_same_reading() {
+    for other in [false, true] {
+        let (bench, book) = with_a_gap().await;
+        if other {
+            spoil(&bench, 0);
+        }
+        let before = bench.site.store.requests().len();
+        let sent = book.send(&bench).await.unwrap();
+        let stored = bench.stored().unwrap();
+        assert_eq!((sent.digests, sent.stored), (digests_of(&stored), true));
+        assert_eq!((stored == bench.bytes, stored.starts_with(b"other")), (!other, other));
+        assert_eq!(parts_sent(&bench, before), [1, 3]);
+    }
+}
+
+/// A part that is acknowledged, and read again for what it adds to the digests or for a listener, has other bytes than it had.
+#[tokio::test]
+async fn bytes_that_differ_between_two_readings_are_a_changed_source() {
+    for heard in [false, true] {
+        let (bench, book) = if heard { cut_off(QUICK).await } else { with_a_gap().await };
+        spoil(&bench, 6 << 20);
+        let before = bench.site.store.requests().len();
+        let listened = heard.then(listening);
+        let (listener, hears) = listened.map_or((None, None), |(listener, heard)| {
+            (Some(listener), Some(tokio::task::spawn_blocking(move || hears_all_there_is(heard))))
+        });
+        let refused = bench.send_kept(listener, bench.now(), Some(&book.kept(&bench))).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Changed(_)), "{refused}");
+        if let Some(hears) = hears {
+            hears.await.unwrap();
+        }
+        assert_eq!((bench.did("AbortMultipartUpload"), bench.stored()), (1, None));
+        assert!(parts_sent(&bench, before).iter().all(|part| *part == 1), "none behind it");
+        // A clean start, from one reading.
+        let sent = book.send(&bench).await.unwrap();
+        assert_eq!(sent.digests, digests_of(&bench.stored().unwrap()));
+        assert_eq!(bench.did("CreateMultipartUpload"), 2);
+    }
+}
+
+/// A second cut while a gap is being closed: digests of two attempts do not meet.
+#[tokio::test]
+async fn a_gap_that_is_closed_in_a_third_attempt_is_hashed_as_it_was_sent() {
+    let (bench, book) = with_a_gap().await;
+    spoil(&bench, 0);
+    strike(&bench, "partNumber=3", 100, FaultKind::Drop);
+    assert!(book.send(&bench).await.unwrap_err().is_outage());
+    bench.site.store.mend();
     let before = bench.site.store.requests().len();
     let sent = book.send(&bench).await.unwrap();
-    assert_eq!(sent, Sent { digests: bench.digests(), stored: true });
-    assert!(bench.stored().unwrap() == bench.bytes);
-    assert_eq!(parts_sent(&bench, before), [1, 3]);
+    assert_eq!(sent.digests, digests_of(&bench.stored().unwrap()));
+    assert_eq!(parts_sent(&bench, before), [3]);
+}
+
+/// Large, then small, then as it was at first: what is in the bucket is what was there last.
+#[tokio::test]
+async fn a_file_that_comes_back_as_it_was_is_sent_again() {
+    for cut in [false, true] {
+        let (bench, book) = match cut {
+            true => cut_off(QUICK).await,
+            false => (Bench::with(LARGE, QUICK).await, Arc::new(Book::default())),
+        };
+        let first = bench.now();
+        if !cut {
+            assert!(book.send(&bench).await.unwrap().stored);
+        }
+        let aside = bench.source.with_extension("v1");
+        crate::fs::publish(&bench.source, &aside).unwrap();
+        crate::fs::write_durably(&bench.source, b"small").unwrap();
+        assert!(book.send(&bench).await.unwrap().stored);
+        assert_eq!(bench.stored().unwrap(), b"small");
+        assert!(book.kept(&bench).before.is_empty());
+        assert_eq!(bench.did("AbortMultipartUpload"), usize::from(cut), "what was completed is not aborted");
+        crate::fs::remove_file(&bench.source).unwrap();
+        crate::fs::publish(&aside, &bench.source).unwrap();
+        assert_eq!(bench.now(), first);
+        let sent = book.send(&bench).await.unwrap();
+        assert_eq!(sent, Sent { digests: bench.digests(), stored: true });
+        assert!(bench.stored().unwrap() == bench.bytes);
+    }
 }
 
 #[tokio::test]
@@ -214,6 +309,43 @@ async fn who_may_not_look_proves_it_by_a_put_that_may_only_create() {
     assert!(bench.stored().unwrap() == bench.bytes, "the proof was refused, as it should be");
 }
 
+/// Neither is a page of a proxy taken for a proof that the object was not there.
+#[tokio::test]
+async fn a_proof_without_an_answer_of_the_store_proves_nothing() {
+    let bench = Bench::with(LARGE, &format!("{QUICK}\nstore.conditional = true")).await;
+    strike_completion(&bench, 1, FaultKind::GatewayTimeout);
+    strike(&bench, "x-id=PutObject", 1, FaultKind::HtmlOk);
+    let lost = Arc::new(Book::default()).send(&bench).await.unwrap_err();
+    assert!(lost.to_string().contains("we may not look whether it made the object"), "{lost}");
+    assert_eq!(bench.did("PutObject"), 2);
+}
+
+#[tokio::test]
+async fn parts_that_make_no_object_are_given_up_and_counted() {
+    for code in ["MalformedXML", "InvalidRequest", "InvalidArgument", "InvalidPart", "BadDigest"] {
+        let bench = Bench::with(LARGE, QUICK).await;
+        let book = Arc::new(Book::default());
+        strike_completion(&bench, 1, FaultKind::Refuse(code));
+        let lost = book.send(&bench).await.unwrap_err();
+        assert!(matches!(&lost, StoreError::Lost { why, .. } if why.contains(code)), "{lost}");
+        assert_eq!((bench.did("AbortMultipartUpload"), book.kept(&bench).before.len()), (1, 0), "{code}");
+        assert!(book.send(&bench).await.unwrap().stored);
+        assert_eq!(bench.did("UploadPart"), 6, "{code}: from its beginning");
+    }
+}
+
+#[tokio::test]
+async fn parts_that_are_too_small_are_the_settings_fault_and_their_upload_is_aborted() {
+    let bench = Bench::with(LARGE, QUICK).await;
+    let book = Arc::new(Book::default());
+    strike_completion(&bench, 1, FaultKind::Refuse("EntityTooSmall"));
+    let failed = book.send(&bench).await.unwrap_err();
+    assert!(failed.is_outage() && failed.to_string().contains("raise store.part_size"), "{failed}");
+    assert_eq!((bench.did("AbortMultipartUpload"), book.kept(&bench).before.len()), (1, 0));
+    assert!(book.send(&bench).await.unwrap().stored);
+    assert_eq!(bench.did("CreateMultipartUpload"), 2);
+}
+
 #[tokio::test]
 async fn what_cannot_be_proven_is_sent_again_and_counted() {
     // Neither looking nor conditions.
@@ -278,4 +410,52 @@ async fn an_abort_that_is_refused_is_said_and_not_repeated() {
     for _ in 0..2 {
         assert_eq!(bench.store.abort_upload(&begun.key, &begun.upload).await.unwrap(), Aborted::Gone);
     }
+}
+
+/// Only what the store says about our rights and its own abilities is final; a wrong clock, a replaced key or a proxy is mended.
+#[tokio::test]
+async fn not_every_refusal_of_an_abort_is_for_ever() {
+    let answer = |status: &str, code: &str| {
+        let body = match code {
+            "" => String::new(),
+            code => format!("<Error><Code>{code}</Code><Message>No.</Message></Error>"),
+        };
+        format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+    };
+    for (status, code, for_ever) in [
+        ("403 Forbidden", "AccessDenied", true),
+        ("403 Forbidden", "AllAccessDisabled", true),
+        ("405 Method Not Allowed", "MethodNotAllowed", true),
+        ("405 Method Not Allowed", "", true),
+        ("501 Not Implemented", "NotImplemented", true),
+        ("403 Forbidden", "SignatureDoesNotMatch", false),
+        ("403 Forbidden", "InvalidAccessKeyId", false),
+        ("403 Forbidden", "RequestTimeTooSkewed", false),
+        ("403 Forbidden", "", false),
+        ("400 Bad Request", "ExpiredToken", false),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let canned = Canned::serve(vec![answer(status, code)]).await;
+        let store = store(dir.path(), |conf| one_try(conf, &canned.endpoint));
+        match store.abort_upload("p/k", "u").await {
+            Ok(Aborted::Refused(why)) => assert!(for_ever, "{status} {code}: {why}"),
+            Err(error) => assert!(!for_ever && error.is_outage(), "{status} {code}: {error}"),
+            Ok(Aborted::Gone) => panic!("{status} {code}"),
+        }
+    }
+}
+
+/// A token that is out of date says nothing about the object: it is waited for, and the upload kept.
+#[tokio::test]
+async fn who_cannot_ask_now_asks_later() {
+    let bench = Bench::with(LARGE, QUICK).await;
+    bench.site.store.let_sender_look();
+    let book = Arc::new(Book::default());
+    strike_completion(&bench, 1, FaultKind::GatewayTimeout);
+    let (method, kind) = (Some(http::Method::HEAD), FaultKind::Refuse("ExpiredToken"));
+    bench.site.store.fault(FaultRule { method, ..FaultRule::next(kind) });
+    let failed = book.send(&bench).await.unwrap_err();
+    assert!(failed.is_outage(), "{failed}");
+    assert!(book.send(&bench).await.unwrap().stored);
+    assert_eq!((bench.did("HeadObject"), bench.did("UploadPart")), (2, 3));
 }

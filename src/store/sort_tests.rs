@@ -71,6 +71,12 @@ async fn every_kind_of_answer_is_sorted() {
         (http("302 Found", "location: http://login.example/\r\n", ""), Final, "store.endpoint"),
         (xml("400 Bad Request", "MalformedXML"), Final, "400 MalformedXML"),
         (html("200 OK"), Unclear, "its answer cannot be understood"),
+        (http("200 OK", "", ""), Unclear, "its answer cannot be understood"),
+        (
+            http("200 OK", "content-type: application/json\r\n", "{}"),
+            Unclear,
+            "its answer cannot be understood",
+        ),
         (
             "HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n<?xml".into(),
             Unclear,

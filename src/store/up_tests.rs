@@ -9,6 +9,7 @@ use crate::demo::site::{Site, SiteOptions};
 use crate::demo::store::{FaultKind, FaultRule};
 use crate::disk::Disks;
 use crate::hashing::Hashing;
+use crate::store::wire_tests::store;
 use crate::store::{Heard, listening};
 use crate::supervisor::meter::Board;
 
@@ -139,13 +140,78 @@ async fn bytes_that_were_changed_on_the_way_are_refused() {
             if kind != Checksum::Md5 {
                 strike(FaultKind::OtherSums);
                 let refused = bench.send(None, bench.now()).await.unwrap_err();
-                assert!(matches!(refused, StoreError::Digest { .. }), "{word} {size}: {refused}");
+                let said = refused.to_string();
+                assert!(
+                    refused.is_outage() && said.contains("bytes were changed on the way"),
+                    "{word} {size}: {said}"
+                );
             }
             let sent = bench.send(None, bench.now()).await.unwrap();
             assert_eq!(sent, Sent { digests: bench.digests(), stored: true }, "{word} {size}");
             assert!(bench.stored().unwrap() == bench.bytes);
         }
     }
+}
+
+/// A page of a proxy under a 200, and an answer about other bytes: neither is taken for success, and the next attempt is right.
+#[tokio::test]
+async fn an_answer_that_proves_nothing_is_asked_for_again() {
+    for kind in [FaultKind::HtmlOk, FaultKind::OtherSums] {
+        for (size, query) in [(SMALL, "x-id=PutObject"), (LARGE, "partNumber=2")] {
+            let bench = Bench::with(size, "store.attempts = 2").await;
+            let rule = FaultRule { query_contains: Some(query.to_owned()), ..FaultRule::next(kind) };
+            bench.site.store.fault(rule.clone());
+            let sent = bench.send(None, bench.now()).await.unwrap();
+            assert_eq!(sent, Sent { digests: bench.digests(), stored: true }, "{kind:?} {size}");
+            assert!(bench.stored().unwrap() == bench.bytes);
+            let requests = if size == SMALL { bench.did("PutObject") } else { bench.did("UploadPart") - 2 };
+            assert_eq!(requests, 2, "{kind:?} {size}");
+            // And if it never is another: no success, and nobody's package is at fault.
+            bench.site.store.fault(FaultRule { times: 2, ..rule });
+            let failed = bench.send(None, bench.now()).await.unwrap_err();
+            assert!(failed.is_outage(), "{kind:?} {size}: {failed}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_place_is_endpoint_bucket_and_prefix() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = |endpoint: &str, bucket: &str, prefix: &str| {
+        let store = store(dir.path(), |conf| {
+            conf.endpoint = endpoint.to_owned();
+            (conf.bucket, conf.prefix) = (bucket.to_owned(), prefix.to_owned());
+        });
+        store.place().to_owned()
+    };
+    let here = place("https://s3.example", "b", "p");
+    assert_eq!(here, place("https://S3.example/", "b", "p"), "the same, written in another way");
+    let others = [
+        ("https://s4.example", "b", "p"),
+        ("https://s3.example", "c", "p"),
+        ("https://s3.example", "b", "q"),
+    ];
+    for (endpoint, bucket, prefix) in others {
+        assert_ne!(here, place(endpoint, bucket, prefix));
+    }
+}
+
+#[tokio::test]
+async fn a_commit_is_there_when_it_is_acknowledged() {
+    const COMMIT: &str = "tsd-import/samples/p/r1/COMMIT";
+    let bench = Bench::with(0, "store.attempts = 2").await;
+    let there = || std::fs::read(bench.site.dir.join("store/p22-import").join(COMMIT)).ok();
+    let strike = |times| {
+        let key_contains = Some("/COMMIT".to_owned());
+        bench.site.store.fault(FaultRule { key_contains, times, ..FaultRule::next(FaultKind::HtmlOk) });
+    };
+    strike(2);
+    let failed = bench.store.put(COMMIT, Bytes::from_static(b"so be it")).await.unwrap_err();
+    assert!(failed.is_outage() && failed.to_string().contains("the answer has no ETag"), "{failed}");
+    assert_eq!(there(), None);
+    strike(1);
+    bench.store.put(COMMIT, Bytes::from_static(b"so be it")).await.unwrap();
+    assert_eq!((there().unwrap().as_slice(), bench.did("PutObject")), (b"so be it".as_slice(), 4));
 }
 
 #[tokio::test]

@@ -112,6 +112,85 @@ async fn reads_that_are_checked_are_read_again_and_not_sent_again() {
     world.reads_are_those_delivered(&dna[0], Priority::ALL[0]);
 }
 
+/// A proxy before the store has answered in its place, under a 200: for a part, for a small file, for the manifest, for the `COMMIT`.
+#[tokio::test]
+async fn what_a_proxy_acknowledges_is_put_again() {
+    let mut world = world("signed").await;
+    world.site.store.mend();
+    let struck = ["calls.bam", "small.txt", "SHA256SUMS", "COMMIT"];
+    for key in struck {
+        let (method, key_contains) = (Some(http::Method::PUT), Some(key.to_owned()));
+        world.site.store.fault(FaultRule { method, key_contains, ..FaultRule::next(FaultKind::HtmlOk) });
+    }
+    let payload = [("calls.bam", bytes(12)), ("small.txt", b"x".to_vec())];
+    world.site.drop_in(KIND, "foreign", Priority::Normal, &payload).unwrap();
+    world.start_both();
+    world.see_it_through(&[format!("{KIND}/foreign/r1")]).await;
+    let log = world.stderr(Role::Nsc);
+    for key in struck {
+        let told = |l: &&str| l.contains(key) && l.contains("has no ETag") && l.contains("asked again");
+        assert_eq!(log.lines().filter(told).count(), 1, "{key}\n{log}");
+    }
+}
+
+/// A package whose large file is sent while another one is held back, until the store is mended.
+async fn held_back(name: &str) -> (World, std::path::PathBuf) {
+    let world = world("signed").await;
+    world.site.store.mend();
+    let (key_contains, kind) = (Some("held-back.txt".to_owned()), FaultKind::Refuse("InternalError"));
+    world.site.store.fault(FaultRule { key_contains, times: u32::MAX, ..FaultRule::next(kind) });
+    let payload = [("calls.bam", bytes(12)), ("held-back.txt", b"x".to_vec())];
+    let place = world.site.drop_in(KIND, name, Priority::Normal, &payload).unwrap();
+    (world, place)
+}
+
+/// How often the large file was sent, by the side file.
+fn sent(world: &World, name: &str) -> usize {
+    let file = format!("{}~{name}~r1.jsonl", KIND.replace('/', "~"));
+    let text = std::fs::read_to_string(world.site.state(Role::Nsc).join("uploads").join(file));
+    let text = text.unwrap_or_default();
+    text.lines().filter(|l| l.starts_with(r#"{"file":"calls.bam","source""#)).count()
+}
+
+/// A large file gives way to a small one of its name and comes back, while its package waits for another file.
+#[tokio::test]
+async fn what_was_there_last_is_what_is_sent() {
+    let (mut world, place) = held_back("back").await;
+    let (file, aside) = (place.join("calls.bam"), world.path().join("calls.bam"));
+    world.start(Role::Nsc, &[]);
+    world.until("the large one is sent", |w| sent(w, "back") == 1).await;
+    world.kill(Role::Nsc).await;
+    tsd_import::fs::publish(&file, &aside).unwrap();
+    tsd_import::fs::write_durably(&file, b"small").unwrap();
+    world.start(Role::Nsc, &[]);
+    world.until("the small one is sent", |w| sent(w, "back") == 2).await;
+    world.kill(Role::Nsc).await;
+    tsd_import::fs::remove_file(&file).unwrap();
+    tsd_import::fs::publish(&aside, &file).unwrap();
+    world.site.store.mend();
+    world.start_both();
+    world.see_it_through(&[format!("{KIND}/back/r1")]).await;
+    let landed = world.site.landing(KIND).join("back/calls.bam");
+    assert!(std::fs::read(landed).unwrap() == bytes(12));
+}
+
+/// The prefix is changed in the middle of a package: what lies under the old one is not under the new one.
+#[tokio::test]
+async fn what_was_sent_elsewhere_is_sent_again() {
+    let (mut world, _) = held_back("moved").await;
+    world.start(Role::Nsc, &[]);
+    world.until("the large one is sent", |w| sent(w, "moved") == 1).await;
+    world.kill(Role::Nsc).await;
+    world.site.store.mend();
+    let env = [("TSD_IMPORT__STORE__PREFIX", "elsewhere")];
+    world.start(Role::Nsc, &env);
+    world.start(Role::Tsd, &env);
+    world.see_it_through(&[format!("{KIND}/moved/r1")]).await;
+    let log = world.stderr(Role::Nsc);
+    assert_eq!(log.matches("upload progress is about another store.endpoint").count(), 1, "{log}");
+    assert_eq!(did(&world, "CompleteMultipartUpload"), 2);
+}
+
 #[tokio::test]
 async fn the_upload_of_a_package_that_is_stopped_is_aborted() {
     let mut world = world("signed").await;

@@ -16,6 +16,8 @@ pub enum FaultKind {
     SlowDown,
     /// 504 from a proxy, after the work was done all the same.
     GatewayTimeout,
+    /// 200 with a page in HTML, as proxies and login pages answer; nothing was done.
+    HtmlOk,
     /// 200 whose body is an `<Error>` (`InternalError`), as AWS answers a failed completion; nothing was done.
     ErrorInOk,
     /// The connection closes without an answer; nothing was done.

@@ -218,6 +218,10 @@ impl Store {
             (None, Some(FaultKind::Denied)) => {
                 s3_error(StatusCode::FORBIDDEN, "AccessDenied", "Access Denied.")
             }
+            (None, Some(FaultKind::HtmlOk)) => {
+                let page = "<html><head><title>Please log in</title></head></html>";
+                answer(StatusCode::OK, "text/html", page)
+            }
             (None, Some(FaultKind::ErrorInOk)) => s3_error(
                 StatusCode::OK,
                 "InternalError",

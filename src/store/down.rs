@@ -128,8 +128,8 @@ impl Store {
         let digests = last.digest.state().await.map_err(no_digest)?.finish();
         let (file, disk, path) = (growing.file.take(), target.disk.clone(), target.path.clone());
         let (begun, room) = (target.begun.clone(), target.room.clone());
-        // Slot and turn stay here: if the disk hangs they are free when that is noticed, not when the call comes back. The bytes
-        // are with the job until then; a lane takes so few jobs (`disk::lane`) that those of a hung place stay few too.
+        // Slot and turn stay here: if the disk hangs they are free when that is noticed, not when the call comes back. Until then
+        // the job has the bytes, beyond `store.memory`: at most a range for each job that a lane takes, 4 · work.pool_threads + 4.
         let Piece { bytes, slot, turn, .. } = last.piece;
         let job = move |on: &OnDisk| {
             let mut file = match file {
@@ -188,9 +188,10 @@ impl<'a, 'b> Growing<'a, 'b> {
         let (file, target) = (self.file.take(), self.target);
         let (disk, path, size) = (target.disk.clone(), target.path.clone(), target.size);
         let (begun, room) = (target.begun.clone(), target.room.clone());
-        let etag = self.object.etag.get().filter(|etag| !etag.is_empty());
-        // Without a version nobody could tell later whether the rest is of the same object.
-        let note = state.zip(etag).map(|(state, etag)| Received::new(&self.object.key, etag, size, state));
+        // Of which version: otherwise nobody could tell later whether the rest is of the same object.
+        let note = state
+            .zip(self.object.etag.get())
+            .map(|(state, etag)| Received::new(&self.object.key, etag, size, state));
         let sync = self.unsynced >= SYNC_EVERY;
         let job = move |on: &OnDisk| {
             let mut file = match file {

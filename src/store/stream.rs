@@ -31,7 +31,6 @@ impl Store {
         let (mut attempt, mut reached) = (1, from);
         while rest.peek().is_some() {
             self.fresh_headers().await?;
-            let began = Instant::now();
             let flow = self.flow(object, &mut rest, errand, to);
             let ended = match Progress::default().watch(self.demand, flow).await {
                 Ok(ended) => ended,
@@ -47,8 +46,6 @@ impl Store {
                 Ok(()) => return Ok(()),
                 Err(failed) => failed,
             };
-            let end = if failed.class == Class::Throttled { End::Throttled } else { End::Failed };
-            self.slots.told(Trip { bytes: 0, took: began.elapsed(), end });
             if let Some(next) = rest.peek().filter(|next| next.from > reached) {
                 (attempt, reached) = (1, next.from);
             }
@@ -85,7 +82,13 @@ impl Store {
             let body = match &mut answer {
                 Some(body) => body,
                 None => {
-                    let begun = self.get(&object.key, None).await?;
+                    let asked = Instant::now();
+                    let begun = self.get(&object.key, None).await.inspect_err(|failed| {
+                        // While the slot is held; what else ends without bytes says nothing about how many there should be.
+                        if failed.class == Class::Throttled {
+                            self.slots.told(Trip { bytes: 0, took: asked.elapsed(), end: End::Throttled });
+                        }
+                    })?;
                     let all = Range { from: 0, until: object.size };
                     let (begins, etag) = same_object(object, all, &begun)?;
                     // Its pieces leave before its end is seen, so it must say beforehand that it is the whole.

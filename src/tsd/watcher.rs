@@ -211,7 +211,8 @@ impl Watching {
                     continue;
                 }
                 Verdict::Odd(reason, detail) => {
-                    let left = known.doubts().odd(&id, work, clock::now(), jitter());
+                    let pause = |times| work.retry.delay(times, jitter());
+                    let left = known.doubts().odd(&id, clock::now(), work.max_failures, pause);
                     if let Some(left) = left {
                         tracing::warn!(package = %id, %reason, detail, left, "its COMMIT does not fit; it is read again");
                         continue;

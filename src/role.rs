@@ -274,13 +274,22 @@ impl Kit<'_> {
             Verifier::new(Verifying { journal, landing, disks, hashing, files_at_once }, work)
         });
         let (now, own, from, on) = (live.clone(), journal.clone(), store.clone(), disks.clone());
-        let full = waiting.clone();
+        let (full, hashing) = (waiting.clone(), self.hashing.clone());
         let copier = self.child(tsd::copier::NAME, false, Some(&verifier), move || {
             let TsdLive { work, landing, disk_floor, .. } = now.borrow().clone();
             let (journal, store, disks) = (own.clone(), from.clone(), on.clone());
-            let (space, waiting) = (space.clone(), full.clone());
-            let copying =
-                Copying { journal, store, landing, disks, space, waiting, disk_floor, files_at_once };
+            let (space, waiting, hashing) = (space.clone(), full.clone(), hashing.clone());
+            let copying = Copying {
+                journal,
+                store,
+                landing,
+                disks,
+                hashing,
+                space,
+                waiting,
+                disk_floor,
+                files_at_once,
+            };
             Copier::new(copying, work)
         });
         let noted = refused.clone();
@@ -289,7 +298,7 @@ impl Kit<'_> {
             let (journal, store, refused) = (journal.clone(), store.clone(), noted.clone());
             let (signers, unread) = (signers.clone(), Arc::default());
             let watching = Watching { journal, store, landing, signers, refused, unread };
-            Watcher::new(watching, work.window, interval)
+            Watcher::new(watching, work, interval)
         });
         let set = move |conf: &Conf| {
             if let Side::Tsd(tsd) = &conf.side {

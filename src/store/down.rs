@@ -17,7 +17,7 @@ use super::lead::Lead;
 use super::part::{OpenPart, SYNC_EVERY};
 use super::received::Received;
 use super::sort::sort;
-use super::{Store, StoreError};
+use super::{Store, StoreError, face};
 use crate::disk::{Disk, DiskError, Hold, OnDisk, Parked, Room};
 use crate::fs::FsError;
 use crate::hashing::{Ended, Later, Stream};
@@ -42,6 +42,8 @@ pub struct Target<'a> {
     pub urgency: u8,
     /// Files of one flow share its turns.
     pub flow: u64,
+    /// For a file that takes one request: what it shares with the others that land in its place.
+    pub lead: Option<Lead>,
 }
 
 /// A file between two pieces.
@@ -51,7 +53,6 @@ struct Growing<'a, 'b> {
     file: Option<Parked<OpenPart>>,
     digest: Stream,
     unsynced: u64,
-    lead: Lead,
 }
 
 /// The end of a file, in hand.
@@ -66,7 +67,9 @@ impl Store {
         let asked = Asked { what: "hand out an object", key, bytes: 0 };
         let get = || async {
             let get = self.client.get_object().bucket(&self.bucket).key(key).send().await;
-            let (mut body, mut bytes) = (get.map_err(sort(asked.what, key))?.body, BytesMut::new());
+            let answer = get.map_err(sort(asked.what, key))?;
+            let _any_version = face::etag(key, &answer)?;
+            let (mut body, mut bytes) = (answer.body, BytesMut::new());
             while let Some(chunk) = self.received(key, &mut body).await? {
                 bytes.extend_from_slice(&chunk);
                 if bytes.len() as u64 > max {
@@ -104,11 +107,16 @@ impl Store {
         let (mut growing, last) = loop {
             let state = target.begun.as_ref().map_or_else(|| HashState::new(false), |b| b.state.clone());
             let digest = self.hashing.stream(state);
-            let (lead, meter) = (Lead::new(), meter.clone());
-            let errand = Errand { urgency: target.urgency, flow: target.flow, meter, lead: lead.clone() };
-            let growing = Growing { target: &target, object: &object, file: None, digest, unsynced: 0, lead };
+            let lead = target.lead.clone().unwrap_or_else(Lead::of_a_file);
+            let errand = Errand { urgency: target.urgency, flow: target.flow, meter: meter.clone(), lead };
+            let growing = Growing { target: &target, object: &object, file: None, digest, unsynced: 0 };
             let (to, coming) = unbounded_channel(); // each entry has its slot
-            let (last, ()) = tokio::try_join!(growing.grow(coming), self.pieces(&object, from, &errand, to))?;
+            // Only what is written can fail here: no other failure may leave a write behind that is still under way.
+            let pieces = async {
+                self.pieces(&object, from, &errand, to).await;
+                Ok(())
+            };
+            let (last, ()) = tokio::try_join!(growing.grow(coming), pieces)?;
             if let Some(landed) = last {
                 break landed;
             }
@@ -119,19 +127,25 @@ impl Store {
         };
         let digests = last.digest.state().await.map_err(no_digest)?.finish();
         let (file, disk, path) = (growing.file.take(), target.disk.clone(), target.path.clone());
-        let (begun, room, piece) = (target.begun.clone(), target.room.clone(), last.piece);
+        let (begun, room) = (target.begun.clone(), target.room.clone());
+        // Slot and turn stay here: if the disk hangs they are free when that is noticed, not when the call comes back. Until then
+        // the job has the bytes, beyond `store.memory`: at most a range for each job that a lane takes, 4 · work.pool_threads + 4.
+        let Piece { bytes, slot, turn, .. } = last.piece;
         let job = move |on: &OnDisk| {
             let mut file = match file {
                 Some(file) => file,
                 None => Parked::new(&disk, OpenPart::open(on, &path, begun.as_ref(), &room)?),
             };
             let part = file.get_mut(on);
-            part.write(on, &piece.bytes)?;
+            part.write(on, &bytes)?;
             part.sync(on)?;
             seal(on, &digests)?;
             Ok::<_, FsError>(digests)
         };
-        Ok(target.hold.on(target.disk, job).await??)
+        let done = target.hold.on(target.disk, job).await??;
+        turn.written();
+        drop(slot);
+        Ok(done)
     }
 }
 
@@ -142,8 +156,8 @@ impl<'a, 'b> Growing<'a, 'b> {
         mut coming: UnboundedReceiver<Coming>,
     ) -> Result<Option<(Growing<'a, 'b>, Last)>, StoreError> {
         while let Some(next) = coming.recv().await {
-            let Some(piece) = next.here().await? else { return Ok(None) };
-            self.lead.taken();
+            let Some(mut piece) = next.here().await? else { return Ok(None) };
+            piece.turn.taken();
             let digest = self.digest.feed(piece.bytes.clone());
             if piece.range.until == self.object.size {
                 return Ok(Some((self, Last { piece, digest })));
@@ -162,7 +176,7 @@ impl<'a, 'b> Growing<'a, 'b> {
                 self.write(piece.bytes, Some(state)).await?;
                 self.unsynced = 0;
             }
-            self.lead.written();
+            piece.turn.written();
         }
         let why = format!("{}: its end was not asked for", self.object.key);
         Err(StoreError::Outage { what: "finish an answer", why })
@@ -174,9 +188,10 @@ impl<'a, 'b> Growing<'a, 'b> {
         let (file, target) = (self.file.take(), self.target);
         let (disk, path, size) = (target.disk.clone(), target.path.clone(), target.size);
         let (begun, room) = (target.begun.clone(), target.room.clone());
-        let etag = self.object.etag.get().filter(|etag| !etag.is_empty());
-        // Without a version nobody could tell later whether the rest is of the same object.
-        let note = state.zip(etag).map(|(state, etag)| Received::new(&self.object.key, etag, size, state));
+        // Of which version: otherwise nobody could tell later whether the rest is of the same object.
+        let note = state
+            .zip(self.object.etag.get())
+            .map(|(state, etag)| Received::new(&self.object.key, etag, size, state));
         let sync = self.unsynced >= SYNC_EVERY;
         let job = move |on: &OnDisk| {
             let mut file = match file {
@@ -209,3 +224,6 @@ fn no_digest(e: Ended) -> StoreError {
 #[cfg(test)]
 #[path = "down_tests.rs"]
 mod receiving;
+#[cfg(test)]
+#[path = "trouble_tests.rs"]
+mod trouble;

@@ -1,16 +1,20 @@
-//! How far a file's requests may run ahead of its disk, so that one slow or hanging disk does not sit on the slots of all.
+//! How far requests may run ahead of a disk, so that one slow or hanging disk does not sit on the slots of all.
 //!
 //! Slots are shared by all landings. A file whose disk is the bottleneck would take every slot that others give back and keep it
 //! until its disk has come that far. So a file begins with few requests and gains one with each write that succeeds, and asks for
 //! nothing new while its disk is busy and has enough lying ready. While it waits for the wire it may ask as much as slots allow.
+//!
+//! A large file has a lead of its own. Small files are one request each, so all of them that land in one place share one.
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
 /// Requests before anything was written.
 const AT_FIRST: u64 = 4;
-/// Pieces that lie ready while another is being written.
+/// Pieces of a large file that lie ready while another is being written.
 const READY: u64 = 2;
+/// The same of small files: several are written side by side, and each takes the disk little time.
+const READY_SMALL: u64 = 8;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct State {
@@ -22,59 +26,93 @@ struct State {
 }
 
 impl State {
-    fn may_ask(self) -> bool {
+    fn may_ask(self, ready: u64) -> bool {
         let busy = self.taken > self.written;
-        let ready = self.arrived.saturating_sub(self.taken);
-        self.asked - self.written < AT_FIRST + self.written && !(busy && ready >= READY)
+        // All that is here but the one that is being written.
+        let lies = self.arrived.saturating_sub(self.written).saturating_sub(1);
+        self.asked - self.written < AT_FIRST + self.written && !(busy && lies >= ready)
     }
 }
 
-/// One file's; clones share it.
-#[derive(Clone)]
-pub(super) struct Lead(Arc<watch::Sender<State>>);
+/// Of one large file, or of all small ones of one place; clones share it.
+#[derive(Clone, Debug)]
+pub struct Lead {
+    state: Arc<watch::Sender<State>>,
+    ready: u64,
+}
 
 impl Lead {
-    pub(super) fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(State::default())))
+    /// For one file that takes many requests.
+    pub(super) fn of_a_file() -> Self {
+        Self { state: Arc::default(), ready: READY }
+    }
+
+    /// For all files of one place that take one request each.
+    pub fn of_small_files() -> Self {
+        Self { state: Arc::default(), ready: READY_SMALL }
     }
 
     /// Waits until another request may be made, and counts it.
     pub(super) async fn ask(&self) -> Turn {
-        // We hold the sender, so it cannot be gone.
-        drop(self.0.subscribe().wait_for(|state| state.may_ask()).await);
-        self.0.send_modify(|state| state.asked += 1);
-        Turn { lead: self.clone(), used: false }
-    }
-
-    /// It is being written.
-    pub(super) fn taken(&self) {
-        self.0.send_modify(|state| state.taken += 1);
-    }
-
-    /// It is written.
-    pub(super) fn written(&self) {
-        self.0.send_modify(|state| state.written += 1);
+        let mut news = self.state.subscribe();
+        // Looked at and counted in one go: others may wait for the same.
+        let count = |state: &mut State| {
+            let may = state.may_ask(self.ready);
+            state.asked += u64::from(may);
+            may
+        };
+        while !self.state.send_if_modified(count) {
+            // We hold the sender, so it cannot be gone.
+            drop(news.changed().await);
+        }
+        Turn { lead: self.clone(), stage: Stage::Asked }
     }
 }
 
-/// A request that may be made; one that comes to nothing does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Asked,
+    Arrived,
+    Taken,
+    Written,
+}
+
+/// A request that may be made, and what becomes of its bytes. One that comes to nothing, wherever that happens, does not count: the
+/// lead of a place outlives many files that fail.
+#[derive(Debug)]
 pub(super) struct Turn {
     lead: Lead,
-    used: bool,
+    stage: Stage,
 }
 
 impl Turn {
     /// Its answer is here.
-    pub(super) fn arrived(mut self) {
-        self.used = true;
-        self.lead.0.send_modify(|state| state.arrived += 1);
+    pub(super) fn arrived(&mut self) {
+        self.stage = Stage::Arrived;
+        self.lead.state.send_modify(|state| state.arrived += 1);
+    }
+
+    /// It is being written.
+    pub(super) fn taken(&mut self) {
+        self.stage = Stage::Taken;
+        self.lead.state.send_modify(|state| state.taken += 1);
+    }
+
+    /// It is written.
+    pub(super) fn written(mut self) {
+        self.stage = Stage::Written;
+        self.lead.state.send_modify(|state| state.written += 1);
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if !self.used {
-            self.lead.0.send_modify(|state| state.asked -= 1);
+        if self.stage < Stage::Written {
+            self.lead.state.send_modify(|state| {
+                state.asked -= 1;
+                state.arrived -= u64::from(self.stage >= Stage::Arrived);
+                state.taken -= u64::from(self.stage >= Stage::Taken);
+            });
         }
     }
 }
@@ -86,7 +124,7 @@ mod tests {
     /// So many requests may be made at once.
     fn more(mut state: State) -> u64 {
         let before = state.asked;
-        while state.may_ask() && state.asked - before < 100 {
+        while state.may_ask(READY) && state.asked - before < 100 {
             state.asked += 1;
         }
         state.asked - before
@@ -104,17 +142,57 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_that_came_to_nothing_does_not_count() {
-        let lead = Lead::new();
-        for _ in 0..100 {
-            drop(lead.ask().await);
+    async fn a_request_that_came_to_nothing_does_not_count_however_far_it_came() {
+        let lead = Lead::of_small_files();
+        for n in 0..100 {
+            let mut turn = lead.ask().await;
+            if n % 3 > 0 {
+                turn.arrived();
+            }
+            if n % 3 > 1 {
+                turn.taken();
+            }
         }
         for _ in 0..100 {
-            lead.ask().await.arrived();
-            lead.taken();
-            lead.written();
+            let mut turn = lead.ask().await;
+            turn.arrived();
+            turn.taken();
+            turn.written();
         }
-        assert_eq!(lead.0.borrow().asked, 100);
+        let State { asked, arrived, taken, written } = *lead.state.borrow();
+        assert_eq!((asked, arrived, taken, written), (100, 100, 100, 100));
+    }
+
+    #[tokio::test]
+    async fn small_files_share_what_may_lie_before_their_disk() {
+        let lead = Lead::of_small_files();
+        let here = async |lead: &Lead| {
+            let mut turn = lead.ask().await;
+            turn.arrived();
+            turn.taken();
+            turn
+        };
+        for _ in 0..100 {
+            here(&lead).await.written();
+        }
+        let mut lie = Vec::new();
+        for _ in 0..=READY_SMALL {
+            lie.push(here(&lead).await);
+        }
+        let mut waits: Vec<_> = (0..20).map(|_| Box::pin(here(&lead))).collect();
+        for wait in &mut waits {
+            assert!(futures_util::poll!(wait.as_mut()).is_pending(), "the disk has enough to do");
+        }
+        // One is written and the others are given up: those who waited go on, and no more than may.
+        lie.remove(0).written();
+        drop(lie);
+        let mut through = Vec::new();
+        for wait in &mut waits {
+            if let std::task::Poll::Ready(turn) = futures_util::poll!(wait.as_mut()) {
+                through.push(turn);
+            }
+        }
+        assert_eq!(through.len() as u64, READY_SMALL + 1);
     }
 
     #[test]

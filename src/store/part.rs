@@ -24,13 +24,18 @@ pub(super) struct OpenPart {
 }
 
 impl OpenPart {
-    /// Begins one, in place of whatever bears its name, or goes on with one.
+    /// Begins one, in place of whatever bears its name, or goes on with one. What was noted of one that bore its name is taken back
+    /// before its bytes are: allocated, the new one is as long, and after a crash the note would seem to be its own.
     pub(super) fn open(
         on: &OnDisk,
         path: &Path,
         begun: Option<&Received>,
         room: &Arc<Room>,
     ) -> Result<Self, FsError> {
+        if begun.is_none() {
+            Received::forget(on, path)?;
+            on.moved();
+        }
         let file = fs::open(path, if begun.is_some() { Mode::Kept } else { Mode::Emptied })?;
         on.moved();
         let written = begun.map_or(0, |begun| begun.synced);

@@ -49,12 +49,20 @@ pub(super) enum Odd {
 }
 
 /// At which byte of the object the answer's body begins: where it was asked to, or, if the store ignores ranges, at the first.
+///
+/// Without a Content-Range an answer is the whole object only if its length says so; or, where the whole was asked for, if it says
+/// nothing of its length (the bytes are counted then). Another length does not prove that the object was replaced: it may be a page
+/// of a proxy. If it was, the bucket lists another size at the next attempt.
 pub(super) fn begins(asked: Range, size: u64, said: Said<'_>) -> Result<u64, Odd> {
     let length = said.length.and_then(|n| u64::try_from(n).ok());
     let Some(text) = said.range else {
         return match length {
-            Some(length) if length != size => Err(Odd::OtherSize(length)),
-            _ => Ok(0),
+            Some(length) if length == size => Ok(0),
+            Some(length) => Err(Odd::Wrong(format!(
+                "it answers with {length} bytes, the bucket lists {size} for the object"
+            ))),
+            None if asked.len() == size => Ok(0),
+            None => Err(Odd::Wrong("it says neither which bytes it answers with nor how many".into())),
         };
     };
     let (got, total) = parse(text).ok_or_else(|| Odd::Wrong(format!("Content-Range {text:?} is none")))?;
@@ -122,8 +130,14 @@ mod tests {
         assert_eq!(says(Some("bytes 10-19/100"), None), Ok(10));
         assert_eq!(says(Some("bytes 10-14/100"), Some(5)), Ok(10), "less than asked");
         assert_eq!(says(None, Some(100)), Ok(0), "the whole object");
-        assert_eq!(says(None, None), Ok(0));
-        assert_eq!(says(None, Some(99)), Err(Odd::OtherSize(99)));
+        for length in [None, Some(99), Some(10), Some(0), Some(-1), Some(4096)] {
+            assert!(
+                matches!(says(None, length), Err(Odd::Wrong(_))),
+                "{length:?}: a page of a proxy, perhaps"
+            );
+        }
+        let all = Range { from: 0, until: 100 };
+        assert_eq!(begins(all, 100, Said { range: None, length: None }), Ok(0), "the bytes are counted");
         assert_eq!(says(Some("bytes 10-19/101"), Some(10)), Err(Odd::OtherSize(101)));
         for odd in [
             "bytes 11-19/100",

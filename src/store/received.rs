@@ -1,8 +1,9 @@
 //! What an earlier life has received of a file: a note beside its part says how much of it is surely on the disk, of which
 //! object, and where its digest stood there.
 //!
-//! A wrong note can only cost time: the digest of the whole file is compared with the manifest before the file gets its name, and
-//! the verifier reads every byte back.
+//! The digest that a note holds is of what came off the wire. So two things keep a note and its part together: a part that is begun
+//! anew loses its note first, durably ([`Received::forget`]), and whoever goes on with one reads the bytes back from the disk and
+//! compares them with the note. A wrong note then costs time and nothing else.
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::OnDisk;
 use crate::fs::{self, FsError};
-use crate::package::HashState;
+use crate::package::{Digests, HashState};
 
 /// A longer note is none of ours.
 const MOST: u64 = 64 << 10;
@@ -82,6 +83,25 @@ impl Received {
         fs::write_durably_via(scratch, &Self::note(part), &text)
     }
 
+    /// Takes the note of a part away, for good: a power cut must not bring it back beside other bytes.
+    pub fn forget(_: &OnDisk, part: &Path) -> Result<(), FsError> {
+        match fs::remove_file(&Self::note(part)) {
+            Err(e) if e.source.kind() == ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(e),
+            Ok(()) => part.parent().map_or(Ok(()), fs::sync_dir),
+        }
+    }
+
+    /// So much of the part it speaks of.
+    pub fn synced(&self) -> u64 {
+        self.synced
+    }
+
+    /// What those bytes were when they came.
+    pub fn digests(&self) -> Digests {
+        self.state.clone().finish()
+    }
+
     /// Bytes that its part takes up on the disk already.
     pub fn taken(&self) -> u64 {
         self.taken
@@ -118,6 +138,10 @@ mod tests {
             }
         }
         fs::write_durably(&part, &[1; 100]).unwrap();
+        Received::forget(&on, &part).unwrap();
+        assert!(Received::find(&on, &part, "p/f").unwrap().is_none(), "forgotten");
+        Received::forget(&on, &part).unwrap();
+        begun.keep(&on, &part).unwrap();
         assert!(Received::find(&on, &part, "p/g").unwrap().is_none(), "another file has this number now");
         let text = std::fs::read_to_string(Received::note(&part)).unwrap();
         for odd in [

@@ -15,18 +15,20 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use super::landing::{Landing, set_mode};
-use super::present::{File, Present, forget, need, take_stock};
+use super::present::{File, Present, need, take_stock};
+use super::reading::Back;
 use crate::blame::{Blame, Failure, put_on_record, weight};
 use crate::clock;
 use crate::conf::{LandingConf, WorkConf};
 use crate::disk::{Disk, Disks, Hold, Need, OnDisk, Room, Shortage, Space, Wanted};
 use crate::fs::{self, Free, FsError};
+use crate::hashing::Hashing;
 use crate::journal::{Facts, Journal, Row};
 use crate::notices::Notices;
 use crate::package::{
     Digests, MANIFEST, MAX_MANIFEST_BYTES, Manifest, PackageId, Reason, RelPath, Sha256Hex, State,
 };
-use crate::store::{Received, Store, StoreError, Target};
+use crate::store::{Lead, Received, Store, StoreError, Target};
 use crate::supervisor::meter::Meter;
 use crate::supervisor::station::Work;
 use crate::supervisor::turn::Weight;
@@ -50,6 +52,8 @@ pub struct Copying {
     pub landing: Landing,
     /// Who works on what.
     pub disks: Disks,
+    /// Who hashes what an earlier life has left.
+    pub hashing: Hashing,
     /// What is promised of the disks.
     pub space: Space,
     /// Who waits for room.
@@ -114,6 +118,8 @@ pub(super) struct Way {
     /// How soon, and with whom its files share turns on the wire.
     urgency: u8,
     flow: u64,
+    /// What its small files share with those of other packages that land there.
+    lead: Lead,
 }
 
 fn free(_: &OnDisk, way: &Way) -> Result<Free, FsError> {
@@ -171,10 +177,11 @@ impl Copying {
         let place = self.landing.of(&id.kind).ok_or_else(unknown)?.clone();
         let disk = self.landing.disk(&id.kind).ok_or_else(unknown)?.clone();
         let (incoming, parts) = self.landing.incoming(id).zip(self.landing.parts(id)).ok_or_else(unknown)?;
+        let lead = self.landing.lead(&id.kind, row.priority).ok_or_else(unknown)?.clone();
         let mut flow = DefaultHasher::new();
         id.hash(&mut flow);
         let (urgency, flow) = (row.priority as u8, flow.finish());
-        let way = Way { hold, disk, place, incoming, parts, urgency, flow };
+        let way = Way { hold, disk, place, incoming, parts, urgency, flow, lead };
         let bytes = row.facts.bytes.unwrap_or(0);
         let (manifest, text) = self.manifest(id, &row).await?;
         let files = Arc::new(self.listed(id, &manifest, bytes).await?);
@@ -246,17 +253,19 @@ impl Copying {
     /// Fetches `SHA256SUMS` and makes sure that it is the committed one.
     async fn manifest(&self, id: &PackageId, row: &Row) -> Result<(Manifest, Vec<u8>), Failure> {
         let bad = |detail: String| Blame::stop(Reason::BadManifest, detail);
+        // One answer proves nothing: it may be somebody else's. What has the committed digest is the committed manifest.
+        let odd = |detail: String| Blame::again_then(Reason::BadManifest, detail);
         let text = match self.store.get_small(&self.store.key(id, MANIFEST), MAX_MANIFEST_BYTES as u64).await
         {
             Err(e @ (StoreError::NotFound(_) | StoreError::TooLarge { .. })) => {
-                return Err(bad(e.to_string()));
+                return Err(odd(e.to_string()));
             }
             text => text?,
         };
         let (found, committed) = (Sha256Hex::of(&text), row.facts.manifest_sha256.as_ref());
         if committed != Some(&found) {
             let committed = committed.map_or("none", |d| d.as_str());
-            return Err(bad(format!("SHA256SUMS has digest {found}, COMMIT says {committed}")));
+            return Err(odd(format!("SHA256SUMS has digest {found}, COMMIT says {committed}")));
         }
         let manifest = Manifest::parse(&text).map_err(|e| bad(e.to_string()))?;
         let (lists, promised) = (manifest.len() as u64, row.facts.files.unwrap_or(0));
@@ -290,8 +299,8 @@ impl Copying {
         Ok(files)
     }
 
-    /// Fetches a file; its size. What an earlier life began is gone on with; if that does not come out right, it is fetched anew
-    /// before anybody is blamed.
+    /// Fetches a file; its size. What an earlier life began is gone on with if its bytes are on the disk as they came; if that does
+    /// not come out right, it is fetched anew before anybody is blamed.
     async fn file(
         &self,
         way: &Way,
@@ -301,19 +310,19 @@ impl Copying {
         meter: &Meter,
     ) -> Result<u64, Failure> {
         let mut found = None;
-        if begun.is_some() {
-            found = match self.fetch(way, file, begun, room, meter).await {
-                Ok(found) => Some(found).filter(|found| found.sha256 == file.digest),
-                Err(StoreError::Replaced { .. }) => None,
-                Err(e) => return Err(e.into()),
-            };
+        if let Some(begun) = begun {
+            if self.stands(way, file, &begun, meter).await? {
+                found = match self.fetch(way, file, Some(begun), room, meter).await {
+                    Ok(found) => Some(found).filter(|found| found.sha256 == file.digest),
+                    Err(StoreError::Replaced { .. }) => None,
+                    Err(e) => return Err(e.into()),
+                };
+            }
             if found.is_none() {
                 tracing::warn!(
                     key = file.key,
                     "what was received of it before a restart is of no use; fetching it anew"
                 );
-                let part = way.part(file);
-                way.on(move |on, _| forget(on, &part)).await?;
             }
         }
         let found = match found {
@@ -333,6 +342,14 @@ impl Copying {
         Ok(found.size)
     }
 
+    /// Whether the bytes that a note speaks of are on the disk. They are read back: the note's digest is of what came off the wire,
+    /// and went on with over other bytes it would come out right for a file that is wrong.
+    async fn stands(&self, way: &Way, file: &File, begun: &Received, meter: &Meter) -> Result<bool, Failure> {
+        let back = Back { hold: &way.hold, disk: &way.disk, hashing: &self.hashing, meter };
+        let there = back.first(&way.part(file), begun.synced()).await?;
+        Ok(there == begun.digests())
+    }
+
     async fn fetch(
         &self,
         way: &Way,
@@ -343,7 +360,9 @@ impl Copying {
     ) -> Result<Digests, StoreError> {
         let part = way.part(file);
         let (urgency, flow, path, size) = (way.urgency, way.flow, part.clone(), file.size);
-        let target = Target { hold: &way.hold, disk: &way.disk, path, size, begun, room, urgency, flow };
+        let lead = (!self.store.is_large(size)).then(|| way.lead.clone());
+        let target =
+            Target { hold: &way.hold, disk: &way.disk, path, size, begun, room, urgency, flow, lead };
         let (to, as_file, promised, counted) =
             (way.clone(), file.path.clone(), file.digest.clone(), room.clone());
         let seal = move |on: &OnDisk, found: &Digests| {

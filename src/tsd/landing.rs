@@ -8,33 +8,46 @@ use std::path::{Path, PathBuf};
 use crate::conf::LandingConf;
 use crate::disk::{Disk, Disks, OnDisk};
 use crate::fs::{self, FsError};
-use crate::package::{Kind, PackageId};
+use crate::package::{Kind, PackageId, Priority};
+use crate::store::Lead;
+
+/// How far the requests for small files run ahead of a place's disk, for each urgency: the urgent do not wait behind the others.
+type Leads = [Lead; Priority::ALL.len()];
 
 /// The landing places of all kinds.
 #[derive(Clone, Debug)]
 pub struct Landing {
-    places: BTreeMap<Kind, (LandingConf, Disk)>,
+    places: BTreeMap<Kind, (LandingConf, Disk, Leads)>,
 }
 
 impl Landing {
-    /// As configured. Kinds that land in the same directory share a lane.
+    /// As configured. Kinds that land in the same directory share a lane, and what leads it.
     pub fn new(places: BTreeMap<Kind, LandingConf>, disks: &Disks) -> Result<Self, String> {
+        let mut leads = BTreeMap::<PathBuf, Leads>::new();
         let with_disk = |(kind, place): (Kind, LandingConf)| {
             let above = place.destination.parent().unwrap_or(&place.destination);
             let disk = disks.at("landing", above)?;
-            Ok((kind, (place, disk)))
+            let leads =
+                leads.entry(above.to_owned()).or_insert_with(|| [(); _].map(|()| Lead::of_small_files()));
+            let leads = leads.clone();
+            Ok((kind, (place, disk, leads)))
         };
         Ok(Self { places: places.into_iter().map(with_disk).collect::<Result<_, String>>()? })
     }
 
     /// How a kind lands; none for an unknown one.
     pub fn of(&self, kind: &Kind) -> Option<&LandingConf> {
-        self.places.get(kind).map(|(place, _)| place)
+        self.places.get(kind).map(|(place, ..)| place)
     }
 
     /// Its disk.
     pub fn disk(&self, kind: &Kind) -> Option<&Disk> {
-        self.places.get(kind).map(|(_, disk)| disk)
+        self.places.get(kind).map(|(_, disk, _)| disk)
+    }
+
+    /// What its small files of this urgency share.
+    pub fn lead(&self, kind: &Kind, urgency: Priority) -> Option<&Lead> {
+        self.places.get(kind).and_then(|(_, _, leads)| leads.get(urgency as usize))
     }
 
     /// Whether work on the package can make a sign: nothing of it hangs, and its disk has a thread for it.

@@ -2,6 +2,7 @@
 //! area) → [`verifier`] (read back from the disk, compare, put in place, `READY`).
 pub mod check;
 pub mod copier;
+mod doubts;
 pub mod landing;
 mod present;
 pub mod reading;

@@ -86,12 +86,9 @@ fn begun(
             on.moved();
         }
     }
+    // A note that a power cut brings back would lie beside the bytes of another life.
+    fs::sync_dir(&way.parts)?;
     Ok(begun)
-}
-
-/// A part is not to be gone on with.
-pub(super) fn forget(_: &OnDisk, part: &Path) -> Result<(), FsError> {
-    fs::remove_file(&Received::note(part))
 }
 
 /// What is still to be written, and how many files and directories that makes.

@@ -28,6 +28,8 @@ pub struct Reading {
     file: File,
     path: PathBuf,
     size: u64,
+    /// Bytes that are still wanted.
+    left: u64,
 }
 
 /// A piece of a file.
@@ -47,7 +49,12 @@ impl Reading {
         // Only for speed: the kernel reads twice as far ahead.
         rustix::fs::fadvise(&file, 0, None, Advice::Sequential)
             .map_err(|e| FsError::at("announce reading in order of", path)(e.into()))?;
-        Ok(Self { file, path: path.to_owned(), size })
+        Ok(Self { file, path: path.to_owned(), size, left: u64::MAX })
+    }
+
+    /// Only so many of its first bytes.
+    fn first(self, bytes: u64) -> Self {
+        Self { size: self.size.min(bytes), left: bytes, ..self }
     }
 
     /// As much as a piece of it needs: one byte more than a small file has, so that its end is seen in the same go.
@@ -64,7 +71,8 @@ impl Reading {
     ) -> Result<Piece, FsError> {
         let mut filled = 0;
         while let Some(free) = bytes.get_mut(filled..).filter(|free| !free.is_empty()) {
-            match self.file.read(free) {
+            let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(free.len());
+            match self.file.read(free.get_mut(..wanted).unwrap_or_default()) {
                 Ok(0) => {
                     bytes.truncate(filled);
                     return Ok(Piece { bytes, last: true });
@@ -72,6 +80,7 @@ impl Reading {
                 Ok(n) => {
                     on.moved();
                     filled += n;
+                    self.left -= n as u64;
                     seen(n as u64);
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -117,28 +126,45 @@ pub struct Back<'a> {
 /// An open file that rests between two jobs.
 type Begun = Box<Parked<Reading>>;
 
+/// Which bytes of a file are read back, and who hears of each that was.
+#[derive(Clone, Copy)]
+struct Wanted {
+    first: u64,
+    seen: fn(&Meter, u64),
+}
+
 /// A job on the disk: opens the file if it is not open, and reads its next piece. One that is through is closed here.
 fn next(
     on: &OnDisk,
     (lane, path): (&Disk, &Path),
     begun: Option<Begun>,
     buffer: Option<BytesMut>,
-    meter: &Meter,
+    (wanted, meter): (Wanted, &Meter),
 ) -> Result<(Piece, Option<Begun>), FsError> {
     let mut begun = match begun {
         Some(begun) => begun,
-        None => Box::new(Parked::new(lane, Reading::open(on, path)?)),
+        None => Box::new(Parked::new(lane, Reading::open(on, path)?.first(wanted.first))),
     };
     let reading = begun.get_mut(on);
     let buffer = buffer.unwrap_or_else(|| reading.buffer());
-    let piece = reading.piece(on, buffer, |n| meter.add(n))?;
+    let piece = reading.piece(on, buffer, |n| (wanted.seen)(meter, n))?;
     let begun = (!piece.last).then_some(begun);
     Ok((piece, begun))
 }
 
 impl Back<'_> {
-    /// Reads a whole file back: while a piece is hashed the next ones are read.
+    /// Reads a whole file back.
     pub async fn read(self, path: &Path, with_md5: bool) -> Result<Digests, Failure> {
+        self.digest(path, with_md5, Wanted { first: u64::MAX, seen: Meter::add }).await
+    }
+
+    /// Reads so many of a file's first bytes back, or as many as it has. They are counted as a sign of life, not as work done.
+    pub async fn first(self, path: &Path, bytes: u64) -> Result<Digests, Failure> {
+        self.digest(path, false, Wanted { first: bytes, seen: |meter, _| meter.alive() }).await
+    }
+
+    /// While a piece is hashed the next ones are read.
+    async fn digest(self, path: &Path, with_md5: bool, wanted: Wanted) -> Result<Digests, Failure> {
         let ended = |e: Ended| Blame::again(format!("hash {} as it was read back: {e}", path.display()));
         let mut stream = self.hashing.stream(HashState::new(with_md5));
         let mut away: VecDeque<(Bytes, Later)> = VecDeque::with_capacity(AHEAD);
@@ -153,7 +179,7 @@ impl Back<'_> {
             }
             let (lane, path, meter, from) =
                 (self.disk.clone(), path.to_owned(), self.meter.clone(), begun.take());
-            let job = move |on: &OnDisk| next(on, (&lane, &path), from, buffer, &meter);
+            let job = move |on: &OnDisk| next(on, (&lane, &path), from, buffer, (wanted, &meter));
             let (piece, rest) = self.hold.on(self.disk, job).await??;
             let bytes = piece.bytes.freeze();
             let later = stream.feed(bytes.clone());
@@ -199,6 +225,12 @@ mod tests {
             let mut seen = 0;
             let alone = read_back_alone(&OnDisk::alone(), path, *with_md5, |n| seen += n).unwrap();
             assert_eq!((&alone, seen), (digests, digests.size));
+            let bytes = std::fs::read(path).unwrap();
+            for first in [0, 1, bytes.len() / 2, bytes.len(), bytes.len() + PIECE] {
+                let mut state = HashState::new(false);
+                state.update(&bytes[..first.min(bytes.len())]);
+                assert_eq!(back.first(path, first as u64).await.unwrap(), state.finish(), "{first}");
+            }
         });
         drop(futures_util::future::join_all(all).await);
         let counted: u64 = board.motions().iter().map(|m| m.done).sum();

@@ -1,24 +1,26 @@
 //! Watcher: looks through the bucket, leaves `Seen` packages whose `COMMIT` can be believed.
 //!
 //! Wakes by timer only. Everything in the bucket is hostile until proven: names, sizes, JSON, who signed it. A commit that
-//! cannot be believed quarantines that package and nobody else; an unreachable bucket is an outage.
+//! cannot be believed, at several looks, quarantines that package and nobody else; an unreachable bucket is an outage.
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 
+use super::doubts::Doubts;
 use super::landing::Landing;
 use crate::blame::{Blame, Failure};
 use crate::chain;
+use crate::clock;
+use crate::conf::WorkConf;
 use crate::journal::{Facts, Journal};
 use crate::notices::Notices;
-use crate::package::{
-    COMMIT, COMMIT_SIG, Commit, MAX_COMMIT_BYTES, PackageId, Reason, Sha256Hex, State, Window,
-};
+use crate::package::{COMMIT, COMMIT_SIG, Commit, MAX_COMMIT_BYTES, PackageId, Reason, Sha256Hex, State};
 use crate::signature::{self, AllowedSigners};
 use crate::store::{Store, StoreError};
+use crate::supervisor::jitter;
 use crate::supervisor::meter::Meter;
 use crate::supervisor::station::Work;
 use crate::supervisor::timer::Timer;
@@ -63,19 +65,43 @@ pub struct Watching {
 /// What the watcher knows between two looks.
 pub struct Watcher {
     watching: Watching,
-    window: Window,
-    judged: Judged,
+    work: WorkConf,
+    known: Known,
     timer: Timer,
 }
 
-/// Commits that were believed and wait in the bucket until there is room: with their priorities, so that the urgent ones come
-/// in first. Worth nothing but the time to read them again.
-type Judged = Arc<Mutex<BTreeMap<PackageId, Facts>>>;
+/// What the watcher knows of commits in the bucket. Worth nothing but the time to read them again.
+#[derive(Clone, Default)]
+struct Known {
+    /// They were believed and wait until there is room: with their priorities, so that the urgent ones come in first.
+    judged: Arc<Mutex<BTreeMap<PackageId, Facts>>>,
+    /// They did not fit and are read again.
+    doubts: Arc<Mutex<Doubts>>,
+}
+
+impl Known {
+    fn judged(&self) -> MutexGuard<'_, BTreeMap<PackageId, Facts>> {
+        self.judged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn doubts(&self) -> MutexGuard<'_, Doubts> {
+        self.doubts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is thought of a commit.
+enum Verdict {
+    Good(Facts),
+    /// What came is not right. Whether it is what the bucket holds is not proven by one answer.
+    Odd(Reason, String),
+    /// The commit is right, and there is no place for it.
+    Stopped(Reason, String),
+}
 
 impl Watcher {
     /// A fresh one, for every incarnation.
-    pub fn new(watching: Watching, window: Window, interval: Duration) -> Self {
-        Self { watching, window, judged: Arc::default(), timer: Timer::new(interval) }
+    pub fn new(watching: Watching, work: WorkConf, interval: Duration) -> Self {
+        Self { watching, work, known: Known::default(), timer: Timer::new(interval) }
     }
 }
 
@@ -88,8 +114,8 @@ impl Work for Watcher {
     }
 
     fn perform(&self, _: Round, meter: Meter) -> LocalBoxFuture<'static, Result<(), Failure>> {
-        let (watching, window, judged) = (self.watching.clone(), self.window, self.judged.clone());
-        self.timer.round(async move { watching.look(window, &judged, &meter).await }).boxed_local()
+        let (watching, work, known) = (self.watching.clone(), self.work, self.known.clone());
+        self.timer.round(async move { watching.look(&work, &known, &meter).await }).boxed_local()
     }
 
     fn accident(&self, what: String) -> Blame {
@@ -108,7 +134,7 @@ fn package_of(prefix: &str, key: &str) -> Option<Result<PackageId, String>> {
 }
 
 impl Watching {
-    async fn look(&self, window: Window, judged: &Judged, meter: &Meter) -> Result<(), Failure> {
+    async fn look(&self, work: &WorkConf, known: &Known, meter: &Meter) -> Result<(), Failure> {
         let (mut new, mut refused) = (BTreeSet::new(), BTreeMap::new());
         let prefix = self.store.prefix().to_owned();
         let below = format!("{prefix}/");
@@ -123,24 +149,28 @@ impl Watching {
             }
         });
         listing.await?;
-        let waiting = || judged.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting().retain(|id, _| new.contains(id));
-        new.retain(|id| !waiting().contains_key(id));
-        let room = KEPT.saturating_sub(waiting().len()).min(AT_A_LOOK);
-        // What could not be read at the last look is read last, so that it never hides what lies behind it.
+        known.judged().retain(|id, _| new.contains(id));
+        known.doubts().keep(&new);
+        let now = clock::now();
+        new.retain(|id| !known.judged().contains_key(id) && !known.doubts().waits(id, now));
+        let room = KEPT.saturating_sub(known.judged().len());
+        let fresh_room = room.saturating_sub(known.doubts().len());
+        // What could not be read at the last look, or did not fit, is read last, so that it never hides what lies behind it.
         let failed = std::mem::take(&mut *self.unread.lock().unwrap_or_else(PoisonError::into_inner));
         let (again, fresh): (Vec<PackageId>, Vec<PackageId>) =
-            new.into_iter().partition(|id| failed.contains(id));
-        let trouble = self.believe(fresh.into_iter().chain(again).take(room), judged, meter).await?;
+            new.into_iter().partition(|id| failed.contains(id) || known.doubts().knows(id));
+        let chosen = fresh.into_iter().take(fresh_room).chain(again).take(room.min(AT_A_LOOK));
+        let trouble = self.believe(chosen, work, known, meter).await?;
         let groups =
-            waiting().iter().map(|(id, f)| (f.priority.unwrap_or_default(), 1, id.clone())).collect();
-        let (inside, outside) = window.let_in(self.journal.view().under_way(), groups);
+            known.judged().iter().map(|(id, f)| (f.priority.unwrap_or_default(), 1, id.clone())).collect();
+        let (window, under_way) = (work.window, self.journal.view().under_way());
+        let (inside, outside) = window.let_in(under_way, groups);
         let limit = window.limit;
         let why = format!("wait in the bucket until fewer than {limit} are under way (work.under_way)");
         self.refused.replace(refused);
         self.refused.crowd(outside, "package(s)", &why);
         for id in inside {
-            let Some(facts) = waiting().remove(&id) else { continue };
+            let Some(facts) = known.judged().remove(&id) else { continue };
             let _moved = self.journal.step(&id, None, State::Seen, NAME, facts).await?;
         }
         trouble.map_or(Ok(()), Err)
@@ -151,7 +181,8 @@ impl Watching {
     async fn believe(
         &self,
         new: impl Iterator<Item = PackageId>,
-        judged: &Judged,
+        work: &WorkConf,
+        known: &Known,
         meter: &Meter,
     ) -> Result<Option<Failure>, Failure> {
         let (mut trouble, mut in_a_row) = (None, 0);
@@ -173,48 +204,62 @@ impl Watching {
                 }
             };
             in_a_row = 0;
-            match verdict {
-                Ok(facts) => drop(judged.lock().unwrap_or_else(PoisonError::into_inner).insert(id, facts)),
-                Err((reason, detail)) => {
-                    let facts = Facts { reason: Some(reason), detail: Some(detail), ..Facts::default() };
-                    let _moved = self.journal.step(&id, None, State::Quarantined, NAME, facts).await?;
+            let (reason, detail) = match verdict {
+                Verdict::Good(facts) => {
+                    known.doubts().settle(&id);
+                    drop(known.judged().insert(id, facts));
+                    continue;
                 }
-            }
+                Verdict::Odd(reason, detail) => {
+                    let pause = |times| work.retry.delay(times, jitter());
+                    let left = known.doubts().odd(&id, clock::now(), work.max_failures, pause);
+                    if let Some(left) = left {
+                        tracing::warn!(package = %id, %reason, detail, left, "its COMMIT does not fit; it is read again");
+                        continue;
+                    }
+                    (reason, detail)
+                }
+                Verdict::Stopped(reason, detail) => (reason, detail),
+            };
+            let facts = Facts { reason: Some(reason), detail: Some(detail), ..Facts::default() };
+            let _moved = self.journal.step(&id, None, State::Quarantined, NAME, facts).await?;
         }
         Ok(trouble)
     }
 
     /// Believes a commit or says why not.
-    async fn judge(&self, id: &PackageId) -> Result<Result<Facts, (Reason, String)>, Failure> {
+    async fn judge(&self, id: &PackageId) -> Result<Verdict, Failure> {
+        let odd = |reason, detail: String| Ok(Verdict::Odd(reason, detail));
         let bytes = match self.store.get_small(&self.store.key(id, COMMIT), MAX_COMMIT_BYTES).await {
             Err(StoreError::TooLarge { size, .. }) => {
-                return Ok(Err((Reason::BadCommit, format!("COMMIT has {size} bytes or more"))));
+                return odd(Reason::BadCommit, format!("COMMIT has {size} bytes or more"));
             }
             bytes => bytes?,
         };
         let commit = match Commit::parse(&bytes, id) {
             Ok(commit) => commit,
-            Err(e) => return Ok(Err((Reason::BadCommit, chain(&e)))),
+            Err(e) => return odd(Reason::BadCommit, chain(&e)),
         };
         if let Some(signers) = &self.signers {
             let key = self.store.key(id, COMMIT_SIG);
             let signature = match self.store.get_small(&key, signature::MAX_BYTES).await {
                 Err(StoreError::NotFound(_)) => {
-                    return Ok(Err((Reason::BadSignature, "there is no COMMIT.sig".into())));
+                    return odd(Reason::BadSignature, "there is no COMMIT.sig".into());
                 }
                 Err(e @ StoreError::TooLarge { .. }) => {
-                    return Ok(Err((Reason::BadSignature, e.to_string())));
+                    return odd(Reason::BadSignature, e.to_string());
                 }
                 signature => signature?,
             };
             if let Err(e) = signers.verify(commit.sender.name.as_str(), &bytes, &signature) {
-                return Ok(Err((Reason::BadSignature, chain(&e))));
+                return odd(Reason::BadSignature, chain(&e));
             }
         }
         if self.landing.of(&id.kind).is_none() {
-            return Ok(Err((Reason::UnknownKind, format!("there is no landing for kind {}", id.kind))));
+            let detail = format!("there is no landing for kind {}", id.kind);
+            return Ok(Verdict::Stopped(Reason::UnknownKind, detail));
         }
-        Ok(Ok(Facts {
+        Ok(Verdict::Good(Facts {
             priority: Some(commit.priority),
             files: Some(commit.files),
             bytes: Some(commit.bytes),

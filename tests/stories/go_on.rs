@@ -129,6 +129,30 @@ async fn what_was_begun_of_an_object_that_was_replaced_is_fetched_anew() {
     assert!(log.contains("is of no use; fetching it anew"), "{log}");
 }
 
+/// As a power cut can leave it: the note is there, and beneath it are zeros.
+#[tokio::test]
+async fn what_was_begun_and_is_not_on_the_disk_as_it_came_is_fetched_anew() {
+    let mut world = world().await;
+    let ids = [drop_in(&world, "Diag-large", Priority::Normal, large())];
+    world.start(Role::Nsc, &[]);
+    sent(&mut world, &ids).await;
+    slowly(&world, "Diag-large", Duration::from_millis(150));
+    world.start(Role::Tsd, &[]);
+    world.until("some of it is on record", |w| note(w, "Diag-large").is_file()).await;
+    world.kill(Role::Tsd).await;
+    let part = note(&world, "Diag-large").with_extension("");
+    let mut bytes = std::fs::read(&part).unwrap();
+    bytes[5 << 20..6 << 20].fill(0);
+    tsd_import::fs::write_durably(&part, &bytes).unwrap();
+    world.site.store.mend();
+    world.start(Role::Tsd, &[]);
+    world.see_it_through(&ids).await;
+    let log = world.stderr(Role::Tsd);
+    assert!(log.contains("is of no use; fetching it anew"), "{log}");
+    let begun_again = asked(&world, "Diag-large").iter().filter(|from| **from == 0).count();
+    assert_eq!(begun_again, 2, "from its first byte");
+}
+
 #[tokio::test]
 async fn an_urgent_package_does_not_wait_for_a_large_one_to_end() {
     let mut world = world().await;

@@ -6,13 +6,19 @@ use std::time::Duration;
 
 use tsd_import::conf::Role;
 use tsd_import::demo::site::SiteOptions;
+use tsd_import::demo::store::{FaultKind, FaultRule};
 use tsd_import::journal::Event;
 use tsd_import::package::{Priority, State};
 
 use crate::world::{PROGRAM, World, sample_ids, text};
 
 async fn world(role: Role) -> World {
-    let more_of = vec![(role, "disk.patience = \"1500 ms\"\nwork.outage_first = \"200 ms\"\n".to_owned())];
+    world_with(role, "").await
+}
+
+async fn world_with(role: Role, more: &str) -> World {
+    let conf = format!("disk.patience = \"1500 ms\"\nwork.outage_first = \"200 ms\"\n{more}");
+    let more_of = vec![(role, conf)];
     World::with(SiteOptions { token_life: Duration::from_secs(600), more_of, ..SiteOptions::default() }).await
 }
 
@@ -190,6 +196,50 @@ async fn a_landing_that_hangs_holds_up_no_other_landing_and_goes_on_by_itself() 
     nobody_is_blamed(&world, Role::Tsd);
     let review = world.review(Role::Tsd);
     assert!(review.contains(&disk), "{review}");
+    daemon.kill().await.unwrap();
+    world.stop().await;
+    world.everything_is_right(&ids);
+}
+
+/// Their landing falls silent between the request and the write: what came for it lies before it, and slots must not.
+#[tokio::test]
+async fn small_files_on_their_way_to_a_landing_that_hangs_do_not_sit_on_the_slots_of_the_others() {
+    if !this_machine_lets_us_mount() {
+        return;
+    }
+    let mut world = world_with(Role::Tsd, "store.parts_in_flight = 4\n").await;
+    let names: Vec<String> = (0..100).map(|n| format!("f-{n:03}.txt")).collect();
+    let files: Vec<(&str, Vec<u8>)> = names.iter().map(|name| (name.as_str(), vec![b'x'; 5000])).collect();
+    world.site.drop_in("analyses-results/singles", "many", Priority::Normal, &files).unwrap();
+    let many = "analyses-results/singles/many/r1".to_owned();
+    world.start(Role::Nsc, &[]);
+    world.until("it is in the bucket", |w| w.state(Role::Nsc, &many) == Some(State::Transferred)).await;
+    world.site.store.fault(FaultRule {
+        method: Some(http::Method::GET),
+        key_contains: Some("/many/r1/f-".into()),
+        times: 10_000,
+        ..FaultRule::next(FaultKind::Delay(Duration::from_secs(5)))
+    });
+    let stderr = std::fs::File::create(world.path().join("conf/tsd.stderr")).unwrap();
+    let mut daemon = tokio::process::Command::new("unshare");
+    let daemon = daemon.args(["-Urm", PROGRAM, "run", "--config"]).arg(world.site.conf(Role::Tsd));
+    let mut daemon = daemon.stdin(Stdio::null()).stderr(stderr).kill_on_drop(true).spawn().unwrap();
+    let results = world.site.dir.join("tsd/production/data/analyses-results");
+    let parts = results.join(".incoming/analyses-results~singles~many~r1.parts");
+    world.until("its files are asked for", |_| parts.is_dir()).await;
+    let hung = Hung::over(Inside(daemon.id().unwrap()), &results);
+    world.until("the disk is named", |w| degraded(w, Role::Tsd, "copier", &results)).await;
+    let samples = sample_ids(&world.samples(2, 200_000));
+    world.until_ready(&samples).await;
+    assert_ne!(world.state(Role::Tsd, &many), Some(State::Ready));
+    assert!(daemon.try_wait().unwrap().is_none(), "the process lives");
+    nobody_is_blamed(&world, Role::Tsd);
+    world.site.store.mend();
+    hung.mend();
+    let mut ids = vec![many];
+    ids.extend(samples);
+    world.until_ready(&ids).await;
+    nobody_is_blamed(&world, Role::Tsd);
     daemon.kill().await.unwrap();
     world.stop().await;
     world.everything_is_right(&ids);

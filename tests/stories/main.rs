@@ -7,6 +7,7 @@ mod again;
 mod back_pressure;
 mod bad_input;
 mod bad_reads;
+mod before_the_store;
 mod config_check;
 mod demo;
 mod doctor;

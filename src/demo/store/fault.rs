@@ -46,6 +46,28 @@ pub enum FaultKind {
     WrongRange,
     /// A range is asked for and the whole object is answered, as simple servers do.
     IgnoreRange,
+    /// 200 with a page of something before the store, instead of what was asked for.
+    Portal(Portal),
+}
+
+/// What a login page, a virus filter or a maintenance server answers with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Portal {
+    /// HTML with its length.
+    Plain,
+    /// HTML without a length, in chunks; long enough for more than one range of a test.
+    Chunked,
+    /// A file of a web server: HTML with its length and an ETag of its own.
+    Static,
+    /// Some JSON with its length and an ETag, as no store of ours would send.
+    Json,
+    /// Nothing at all.
+    Blank,
+}
+
+impl Portal {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Plain, Self::Chunked, Self::Static, Self::Json, Self::Blank];
 }
 
 /// Which requests are struck, how often, and how.

@@ -47,7 +47,7 @@ use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::net::TcpListener;
 
-pub use fault::{FaultKind, FaultRule};
+pub use fault::{FaultKind, FaultRule, Portal};
 pub use log::{RequestLog, Who};
 
 use bucket::Bucket;
@@ -251,6 +251,7 @@ impl Store {
                 "NoSuchUpload",
                 "The specified multipart upload does not exist.",
             ),
+            (None, Some(FaultKind::Portal(kind))) => spoil::portal(kind),
             (None, Some(kind)) => {
                 let mut head = head;
                 spoil::request(kind, &mut head);

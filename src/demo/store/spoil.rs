@@ -4,10 +4,12 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::response::Response;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use http::header::CONTENT_RANGE;
+use http::StatusCode;
+use http::header::{CONTENT_RANGE, ETAG, HeaderValue};
 use http::request::Parts;
 
-use super::fault::FaultKind;
+use super::fault::{FaultKind, Portal};
+use super::gate;
 
 /// What a trickle brings at a time.
 const DROP: usize = 16 << 10;
@@ -44,6 +46,28 @@ pub(super) fn answer(kind: FaultKind, mut response: Response) -> Response {
             response
         }
         _ => response,
+    }
+}
+
+/// Instead of the work.
+pub(super) fn portal(kind: Portal) -> Response {
+    const PAGE: &str =
+        "<!DOCTYPE html>\n<html><head><title>Log in</title></head><body>Please log in.</body></html>\n";
+    const CHUNKS: usize = 2000;
+    let tagged = |mut response: Response| {
+        drop(response.headers_mut().insert(ETAG, HeaderValue::from_static("\"65f0c0de-6b\"")));
+        response
+    };
+    match kind {
+        Portal::Plain => gate::answer(StatusCode::OK, "text/html; charset=utf-8", PAGE),
+        Portal::Chunked => {
+            let pages =
+                stream::iter((0..CHUNKS).map(|_| Ok::<_, axum::Error>(Bytes::from_static(PAGE.as_bytes()))));
+            gate::answer(StatusCode::OK, "text/html", Body::from_stream(pages))
+        }
+        Portal::Static => tagged(gate::answer(StatusCode::OK, "text/html", PAGE)),
+        Portal::Json => tagged(gate::answer(StatusCode::OK, "application/json", "{\"login\": \"/portal\"}")),
+        Portal::Blank => Response::new(Body::empty()),
     }
 }
 

@@ -152,7 +152,7 @@ async fn asked(
     change(&mut conf);
     // A name that is found nowhere, so that it is the proxy's to find it: that is us.
     if conf.store.endpoint != address {
-        conf.store.proxy = Some(address);
+        conf.store.proxy = Some(address.parse().unwrap());
     }
     let disks = Disks::new(1, Duration::from_secs(60), Arc::new(|_, _, _| {}));
     let secrets = disks.at("t", &site.dir).unwrap();

@@ -126,13 +126,13 @@ impl Store {
         for range in ranges(from, object.size, self.range_size) {
             let Some((mut turn, slot)) = self.turn(range, errand, &to).await else { break };
             let (me, object, meter) = (self.clone(), object.clone(), errand.meter.clone());
-            let flies = tokio::spawn(async move {
+            let flies = tokio::spawn(errand.meter.on_behalf(async move {
                 let bytes = me.range(&object, range, &meter).await?;
                 if bytes.is_some() {
                     turn.arrived();
                 }
                 Ok(bytes.map(|bytes| Piece { range, bytes, slot, turn }))
-            });
+            }));
             if to.send(Coming::Flying(Flying(flies))).is_err() {
                 break; // who waited for it has said why
             }

@@ -54,7 +54,7 @@ impl Store {
                 attempts: self.attempts,
                 class: failed.class,
                 advice: failed.retry_after,
-                left: self.whole_request, // their number bounds it: each is cut off by itself
+                left: self.endurance.whole(0), // their number bounds it: each is cut off by itself
             };
             let (key, error) = (&object.key, &failed.error);
             let Some(pause) = wait(tried, self.dice.roll()) else { return Err(failed.error) };

@@ -24,7 +24,7 @@ use crate::package::{Digests, HashState};
 use crate::supervisor::meter::Meter;
 
 /// Read in one go, and summed while it is hot in the cache.
-const BLOCK: usize = 1 << 20;
+const BLOCK: usize = 256 << 10;
 
 /// Where a file is sent from, and how soon.
 #[derive(Clone, Copy)]

@@ -17,6 +17,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -86,8 +87,14 @@ async fn serve(asked: Asked) -> Result<(), String> {
     loop {
         tokio::select! {
             line = listener.accept() => {
-                let (line, _) = line.map_err(|e| format!("could not accept a connection: {e}"))?;
-                drop(tokio::spawn(connection(line, acceptor.clone(), objects.clone())));
+                match line {
+                    Ok((line, _)) => drop(tokio::spawn(connection(line, acceptor.clone(), objects.clone()))),
+                    // A client that went away before its turn, or more connections than open files: the next one may be in order.
+                    Err(e) => {
+                        eprintln!("transfer: could not accept a connection: {e}");
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
+                }
             }
             // Each line asks for the counts since the last one.
             read = stdin.read(&mut word) => {

@@ -4,7 +4,7 @@
 //! file too. The thread that reads a disk goes on reading meanwhile, and the part is on the wire before it is hashed to its end.
 //!
 //! md5 costs three times SHA-256 when it is alone, and half of it with seven others in lockstep. So a thread that has the
-//! choice takes SHA-256, and md5 finds company meanwhile; one that takes md5 takes what is there, and waits for nobody.
+//! choice takes SHA-256, and md5 finds company meanwhile; one thread at a time takes md5, all of it that is there, and waits for nobody.
 //!
 //! Nothing here bounds what is fed: its callers hold a slot, or a few pieces of their own, until they know the state behind it.
 mod book;

@@ -23,17 +23,24 @@ class Sink:
         self.ca = scratch / "ca.pem" if tls else None
         words = [program, "serve", "--data", data] + (["--tls", self.ca] if tls else [])
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self.child = start(words, scratch / "sink.log", **pipes)
+        self.log = scratch / "sink.log"
+        self.child = start(words, self.log, **pipes)
         said = self.child.stdout.readline().split()
         if len(said) != 2:
-            raise Failed(f"the sink did not start; see {scratch / 'sink.log'}")
+            raise Failed(f"the sink did not start:\n{self.log.read_text(errors='replace')[-3000:]}")
         self.endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{said[1]}"
 
     def received(self):
         """Bytes of bodies since this was asked last."""
-        self.child.stdin.write("?\n")
-        self.child.stdin.flush()
-        return int(self.child.stdout.readline().split()[3])
+        try:
+            self.child.stdin.write("?\n")
+            self.child.stdin.flush()
+        except BrokenPipeError:
+            pass  # what it printed at its end, if anything, is looked at
+        said = self.child.stdout.readline().split()
+        if len(said) < 4:
+            raise Failed(f"the sink has ended; see its words:\n{self.log.read_text(errors='replace')[-3000:]}")
+        return int(said[3])
 
     def stop(self):
         self.child.stdin.close()

@@ -59,7 +59,7 @@ pub fn from_pypi() -> Result<PathBuf, String> {
     MADE.get_or_init(make).clone()
 }
 
-/// Garage is built from source, once (`.ci/run` says how): it takes minutes, too long for a test.
+/// Garage is built from source, once (`scripts/install-garage`): it takes minutes, too long for a test.
 pub fn garage() -> Result<PathBuf, String> {
     let named = std::env::var_os("TSD_IMPORT_GARAGE").map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -67,7 +67,7 @@ pub fn garage() -> Result<PathBuf, String> {
     let built = root().join("target/tools/garage/bin/garage");
     let mut places = named.into_iter().chain(installed).chain([built.clone()]);
     places.find(|p| p.is_file()).ok_or_else(|| {
-        format!("there is no garage: not in $TSD_IMPORT_GARAGE, not in $PATH, not at {}", built.display())
+        format!("there is no garage: not in $TSD_IMPORT_GARAGE, not in $PATH, not at {}; scripts/install-garage builds it", built.display())
     })
 }
 

@@ -75,6 +75,7 @@ impl Store {
         to: &UnboundedSender<Coming>,
     ) -> Result<(), Failed> {
         let (mut answer, mut at, mut chunk) = (None, 0, Bytes::new());
+        let mut on_wire = None;
         while let Some(range) = rest.peek().copied() {
             let Some((mut turn, slot)) = not_the_store(self.turn(range, errand, to)).await else {
                 return Ok(());
@@ -83,10 +84,13 @@ impl Store {
                 Some(body) => body,
                 None => {
                     let asked = Instant::now();
+                    let _under_way = on_wire.insert(self.slots.begins());
                     let begun = self.get(&object.key, None).await.inspect_err(|failed| {
-                        // While the slot is held; what else ends without bytes says nothing about how many there should be.
+                        // While it counts as under way; what else ends without bytes says nothing about how many there should be.
                         if failed.class == Class::Throttled {
-                            self.slots.told(Trip { bytes: 0, took: asked.elapsed(), end: End::Throttled });
+                            let trip =
+                                Trip { bytes: object.size, took: asked.elapsed(), end: End::Throttled };
+                            self.slots.told(trip);
                         }
                     })?;
                     let all = Range { from: 0, until: object.size };

@@ -5,7 +5,6 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use tsd_import::demo::reads::write_pair;
 use tsd_import::nsc::fastq::{Verdict, begin};
 use tsd_import::package::{HashState, Sha256Hex};
-use tsd_import::store::Part;
 use tsd_import::supervisor::meter::Board;
 
 /// Of each file.
@@ -41,7 +40,7 @@ fn checked(file: &Bytes) {
         let mut state = HashState::new(true);
         for part in parts(file) {
             let _own = std::hint::black_box(digests(&mut state, &part));
-            assert!(listener.hear(Part::free(part)).await, "these reads are good");
+            assert!(listener.hear(part).await, "these reads are good");
         }
         listener.end().await;
         assert!(matches!(check.verdict().await, Verdict::Good(_)), "these reads are good");

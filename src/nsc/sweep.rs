@@ -13,14 +13,18 @@ use crate::package::{PackageId, State};
 use crate::store::{Aborted, Note};
 
 impl Sending {
+    /// Whether nobody goes on with what a package has in its side file.
+    fn is_over(&self, id: &PackageId) -> bool {
+        let over = |state| matches!(state, State::Transferred | State::Quarantined);
+        self.journal.view().package(id).is_none_or(|row| over(row.state))
+    }
+
     /// Removes the side files of packages that are through, were stopped, or are unknown to the journal. Those that have left open
     /// uploads are handed back: to abort them takes the store, this does not.
     pub(super) async fn sweep(&self) -> Result<Vec<PackageId>, Failure> {
         let (dir, mut left) = (self.state_dir.clone(), Vec::new());
         for id in self.state_disk.read(move |on| packages(on, &dir)).await?? {
-            let over = |state| matches!(state, State::Transferred | State::Quarantined);
-            let over = self.journal.view().package(&id).is_none_or(|row| over(row.state));
-            if !over || !self.disks.is_free(&id.to_string()) {
+            if !self.is_over(&id) || !self.disks.is_free(&id.to_string()) {
                 continue;
             }
             let hold = self.disks.hold(&id.to_string()).await?;
@@ -39,8 +43,12 @@ impl Sending {
         Ok(Arc::new(hold.on(&self.state_disk, move |on| Ledger::open(on, &dir, &of, &place)).await??))
     }
 
-    /// Forgets the upload progress of one package. If the store cannot be reached the side file stays, for the next sweep.
+    /// Forgets the upload progress of one package, unless somebody has begun to go on with it since it was found. If the store cannot be
+    /// reached the side file stays, for the next sweep.
     pub(super) async fn forget(&self, id: &PackageId, hold: &Hold) -> Result<(), Failure> {
+        if !self.is_over(id) {
+            return Ok(());
+        }
         let ledger = self.ledger(id, hold).await?;
         for (file, key, upload) in ledger.open_uploads() {
             match self.store.abort_upload(&key, &upload).await? {

@@ -85,6 +85,10 @@ impl Body for Moving {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        // An answer may come before the body is out, and the connection would go on to send it, with nobody to judge how fast.
+        if self.progress.is_over() {
+            return Poll::Ready(Some(Err("nobody waits for this request any more".into())));
+        }
         loop {
             if let Some(held) = &mut self.held {
                 ready!(held.due.as_mut().poll(context));

@@ -95,6 +95,56 @@ async fn a_store_that_never_answers_has_the_time_for_an_answer() {
     assert!(took >= DEMAND.patience, "{took:?}");
 }
 
+/// Reads heads alone and says no; then takes what comes at a trickle, and keeps the connection.
+async fn says_no_and_reads_on() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let _ends_with_the_test = tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let _ends_with_the_test = tokio::spawn(async move {
+                let mut bytes = vec![0; 16 << 10];
+                let _some = socket.read(&mut bytes).await.unwrap();
+                socket.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+                while socket.read(&mut bytes).await.is_ok_and(|n| n > 0) {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            });
+        }
+    });
+    endpoint
+}
+
+/// 24 MiB that say when nobody has them any more.
+struct Watched(Vec<u8>, std::sync::mpsc::Sender<Instant>);
+
+impl AsRef<[u8]> for Watched {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.1.send(Instant::now()).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_ends_with_its_attempt_also_when_the_answer_came_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = site(dir.path()).await;
+    let store = store(&site, Some(says_no_and_reads_on().await));
+    let (gone, is_gone) = std::sync::mpsc::channel();
+    let bytes = Bytes::from_owner(Watched(vec![7; 24 * MIB], gone));
+    let refused = store.put("k", bytes).await.unwrap_err();
+    assert!(refused.to_string().contains("403"), "{refused}");
+    let answered = Instant::now();
+    // All of it would take that store half a minute.
+    let gone = is_gone.recv_timeout(Duration::from_secs(60)).unwrap();
+    let after = gone.saturating_duration_since(answered);
+    assert!(after < Duration::from_secs(5), "the bytes were held for {after:?} more");
+}
+
 /// Several at once keep to the limit together, which is far below the least rate of the store; lifted, the rest goes at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_limit_holds_back_is_not_cut_off_and_the_limit_is_kept() {

@@ -69,9 +69,27 @@ impl Buffers {
 }
 
 impl Buffer {
-    /// To be shared and sent; not to be changed any more.
+    /// To be shared; not to be changed any more.
     pub fn freeze(self) -> Bytes {
         Bytes::from_owner(self)
+    }
+
+    /// The same, and `room` is given back behind the last of these bytes, when the buffer rests already: whoever has that room next finds it.
+    /// Given back any sooner, while the wire lets go of the last bytes, it would have a buffer mapped beside this one.
+    pub fn freeze_in(self, room: impl Send + 'static) -> Bytes {
+        Bytes::from_owner(Roomed { buffer: self, _room: room })
+    }
+}
+
+/// Dropped in this order.
+struct Roomed<R> {
+    buffer: Buffer,
+    _room: R,
+}
+
+impl<R> AsRef<[u8]> for Roomed<R> {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer
     }
 }
 
@@ -131,6 +149,27 @@ mod tests {
         drop(buffers.take(10)); // small ones are nobody's business
         let again = buffers.take(2 * LEAST - 5);
         assert_eq!((again.as_ptr(), again.len()), (place, 2 * LEAST - 5));
+    }
+
+    /// Room whose end tells where the next buffer would be.
+    struct Room(Buffers, std::sync::mpsc::Sender<usize>);
+
+    impl Drop for Room {
+        fn drop(&mut self) {
+            self.1.send(self.0.take(2 * LEAST).as_ptr() as usize).unwrap();
+        }
+    }
+
+    #[test]
+    fn room_is_given_back_behind_the_last_of_the_bytes_and_whoever_has_it_next_finds_the_buffer() {
+        let buffers = Buffers::new(2 << 20);
+        let (ends, next) = std::sync::mpsc::channel();
+        let bytes = buffers.take(2 * LEAST).freeze_in(Room(buffers.clone(), ends));
+        let (place, part) = (bytes.as_ptr() as usize, bytes.slice(5..7));
+        drop(bytes);
+        assert!(next.try_recv().is_err(), "somebody has a part of them");
+        drop(part);
+        assert_eq!(next.try_recv(), Ok(place));
     }
 
     #[test]

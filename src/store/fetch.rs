@@ -152,8 +152,13 @@ impl Store {
     ) -> Option<(Turn, Slot)> {
         let ask = Ask { urgency: errand.urgency, flow: errand.flow, bytes: range.len() };
         let mut both = pin!(async {
-            let turn = errand.lead.ask().await;
-            (turn, self.slots.take(ask).await)
+            loop {
+                let turn = errand.lead.ask().await;
+                let slot = self.slots.take(ask).await;
+                if turn.is_wanted() {
+                    break (turn, slot);
+                }
+            }
         });
         loop {
             tokio::select! {

@@ -27,10 +27,15 @@ struct State {
 
 impl State {
     fn may_ask(self, ready: u64) -> bool {
+        self.asked - self.written < AT_FIRST + self.written && !self.has_enough(ready)
+    }
+
+    /// Whether the disk has enough to do.
+    fn has_enough(self, ready: u64) -> bool {
         let busy = self.taken > self.written;
         // All that is here but the one that is being written.
         let lies = self.arrived.saturating_sub(self.written).saturating_sub(1);
-        self.asked - self.written < AT_FIRST + self.written && !(busy && lies >= ready)
+        busy && lies >= ready
     }
 }
 
@@ -86,6 +91,12 @@ pub(super) struct Turn {
 }
 
 impl Turn {
+    /// Whether it is still wanted, now that there is a slot for it. Many turns may have been given out while the disk was idle, and then
+    /// it hangs: each of them would take a slot and keep it.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.lead.state.borrow().has_enough(self.lead.ready)
+    }
+
     /// Its answer is here.
     pub(super) fn arrived(&mut self) {
         self.stage = Stage::Arrived;

@@ -54,7 +54,7 @@ pub use complete::Aborted;
 pub use down::Target;
 pub use error::StoreError;
 pub use lead::Lead;
-pub use listen::{Cut, Heard, Listener, Part, listening};
+pub use listen::{Cut, Heard, Listener, listening};
 pub use listing::Listed;
 pub use pace::Pace;
 pub use part::SYNC_EVERY;

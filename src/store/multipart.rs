@@ -18,12 +18,13 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 
 use super::attempt::Asked;
+use super::buffers::Buffer;
 use super::checksum::{Proof, algorithm};
 use super::complete::{Aborted, MARK};
-use super::resume::{Begun, Landed, Note, Notes, Todo, Unfinished};
+use super::resume::{Begun, Landed, Limits, Note, Notes, Todo, Unfinished};
 use super::sort::sort;
 use super::up::{is_still, joined, open, part};
-use super::{Listener, Origin, Part, Sent, Store, StoreError};
+use super::{Listener, Origin, Sent, Store, StoreError};
 use crate::disk::{DiskError, OnDisk, Parked};
 use crate::hashing::Later;
 use crate::package::HashState;
@@ -91,9 +92,10 @@ impl Flight<'_> {
     async fn upload(&self) -> Result<Unfinished, StoreError> {
         let before = self.from.kept.map(|k| k.before.as_slice()).unwrap_or_default();
         let checksum = self.store.checksum.to_string();
+        let limits = Limits { part_length: self.part_length(), parts: self.store.max_parts };
         let (mut found, mut odd): (Option<&Unfinished>, Vec<_>) = (None, Vec::new());
         for old in before {
-            match old.fits(self.key, self.from.expected, &checksum) {
+            match old.fits(self.key, self.from.expected, &checksum, limits) {
                 Ok(()) => odd.extend(found.replace(old).map(|older| (older, "there is a later one"))),
                 Err(why) => odd.push((old, why)),
             }
@@ -114,8 +116,12 @@ impl Flight<'_> {
         Ok(old.once_more())
     }
 
+    fn part_length(&self) -> u64 {
+        part_length(self.from.expected.size, self.store.part_size, self.store.max_parts)
+    }
+
     async fn begin(&self, checksum: String) -> Result<Unfinished, StoreError> {
-        let (key, size) = (self.key, self.from.expected.size);
+        let key = self.key;
         let mark = uuid::Uuid::new_v4().to_string();
         let asked = Asked { what: "begin an upload", key, bytes: 0 };
         let create = || async {
@@ -131,7 +137,7 @@ impl Flight<'_> {
             upload: created.upload_id().ok_or_else(none)?.to_owned(),
             key: key.to_owned(),
             source: self.from.expected,
-            part_length: part_length(size, self.store.part_size, self.store.max_parts),
+            part_length: self.part_length(),
             checksum,
             place: self.store.place.clone(),
             mark,
@@ -167,21 +173,21 @@ impl Flight<'_> {
                 continue;
             }
             let room = self.store.slots.take(self.from.ask(len)).await;
+            // The room stays here meanwhile: if the disk hangs it is free when that is noticed, not when the call comes back.
             let (bytes, proof) = match self.read(offset, len, before, todo.send).await {
-                Ok(read) => read,
+                Ok((buffer, proof)) => (buffer.freeze_in(room), proof),
                 Err(e) => {
                     failed = Err(e);
                     break;
                 }
             };
             let later = todo.hash.then(|| stream.feed(bytes.clone()));
-            let part = Part::new(bytes, room);
             let before = before.filter(|_| todo.hash).cloned();
             let task =
-                self.part((number, upload.attempt), part.clone(), (proof, before), later, begun.clone());
+                self.part((number, upload.attempt), bytes.clone(), (proof, before), later, begun.clone());
             drop(flying.spawn(self.meter.on_behalf(task)));
             if let Some(ear) = listener.as_mut().filter(|_| stored)
-                && !ear.hear(part).await
+                && !ear.hear(bytes).await
             {
                 stored = false;
             }
@@ -215,12 +221,12 @@ impl Flight<'_> {
         len: u64,
         before: Option<&Landed>,
         send: bool,
-    ) -> Result<(Bytes, Option<Proof>), StoreError> {
+    ) -> Result<(Buffer, Option<Proof>), StoreError> {
         let (file, path) = (self.file.clone(), self.from.path.to_owned());
         let buffer = self.store.buffers.take(usize::try_from(len).unwrap_or(usize::MAX));
         let kind = (send || before.is_some()).then_some(self.store.checksum);
         let read = move |on: &OnDisk| part(on, &file, &path, offset, buffer, kind);
-        let (bytes, proof) = self.from.hold.on(self.from.disk, read).await??;
+        let (buffer, proof) = self.from.hold.on(self.from.disk, read).await??;
         if let (Some(then), Some(now)) = (before, &proof)
             && then.sum != now.text()
         {
@@ -228,7 +234,7 @@ impl Flight<'_> {
             tracing::warn!(key, number, "a part of the file has other bytes now than when it was sent");
             return Err(StoreError::Changed(self.from.path.to_owned()));
         }
-        Ok((bytes, proof.filter(|_| send)))
+        Ok((buffer, proof.filter(|_| send)))
     }
 
     /// A part on the wire and in the digests at once; written down when both are through. One that is not sent may have been
@@ -236,24 +242,24 @@ impl Flight<'_> {
     fn part(
         &self,
         (number, attempt): (i32, u32),
-        part: Part,
+        bytes: Bytes,
         (proof, before): (Option<Proof>, Option<Landed>),
         later: Option<Later>,
         begun: Arc<Begun>,
     ) -> impl Future<Output = Result<Done, StoreError>> + Send + 'static {
         let (store, notes, meter) = (self.store.clone(), self.notes.clone(), self.meter.clone());
         async move {
-            let len = part.bytes.len() as u64;
+            let len = bytes.len() as u64;
             let wire = async {
                 let Some(proof) = proof else { return Ok(before) };
-                store.put_part(&begun, number, part.bytes.clone(), &proof).await.map(Some)
+                store.put_part(&begun, number, bytes.clone(), &proof).await.map(Some)
             };
             let digests = async {
                 let Some(later) = later else { return Ok(None) };
                 later.state().await.map(Some).map_err(|e| DiskError::Panicked(e.to_string()).into())
             };
             let (landed, state): (Result<_, StoreError>, Result<_, StoreError>) = tokio::join!(wire, digests);
-            drop(part); // and with it the slot
+            drop(bytes); // and with them the slot, when the listener and the wire have let go of them too
             let (landed, state) = (landed?, state?);
             if let Some(part) = landed.clone() {
                 let upload = begun.upload.clone();

@@ -3,6 +3,8 @@ use super::*;
 
 const SOURCE: Fingerprint = Fingerprint { size: 25, mtime_ns: 1, inode: 2 };
 
+const LIMITS: Limits = Limits { part_length: 10, parts: 3 };
+
 fn begun() -> Begun {
     let (upload, key, mark, place) = ("u".into(), "k".into(), "m".into(), "here".into());
     Begun { upload, key, source: SOURCE, part_length: 10, checksum: "signed".into(), place, mark }
@@ -85,21 +87,33 @@ fn a_part_without_an_etag_was_never_acknowledged() {
     }
     assert_eq!((upload.parts.len(), upload.digests(false).size()), (0, 0));
     upload.done = true;
-    assert!(upload.fits("k", SOURCE, "signed").unwrap_err().contains("not all of its parts"));
+    assert!(upload.fits("k", SOURCE, "signed", LIMITS).unwrap_err().contains("not all of its parts"));
 }
 
 #[test]
 fn only_the_very_same_upload_is_gone_on_with() {
     let upload = Unfinished::new(begun());
-    assert_eq!(upload.fits("k", SOURCE, "signed"), Ok(()));
+    assert_eq!(upload.fits("k", SOURCE, "signed", LIMITS), Ok(()));
     for other in [
         Fingerprint { size: 26, ..SOURCE },
         Fingerprint { mtime_ns: 2, ..SOURCE },
         Fingerprint { inode: 3, ..SOURCE },
     ] {
-        assert!(upload.fits("k", other, "signed").unwrap_err().contains("changed"));
+        assert!(upload.fits("k", other, "signed", LIMITS).unwrap_err().contains("changed"));
     }
-    assert!(upload.fits("l", SOURCE, "signed").is_err() && upload.fits("k", SOURCE, "md5").is_err());
+    for (part_length, parts, why) in
+        [(9, 3, Some("shorter or fewer")), (10, 2, Some("shorter or fewer")), (11, 4, None)]
+    {
+        let limits = Limits { part_length, parts };
+        assert_eq!(
+            upload.fits("k", SOURCE, "signed", limits).err().map(|e| why.is_some_and(|w| e.contains(w))),
+            why.map(|_| true)
+        );
+    }
+    assert!(
+        upload.fits("l", SOURCE, "signed", LIMITS).is_err()
+            && upload.fits("k", SOURCE, "md5", LIMITS).is_err()
+    );
 }
 
 #[test]

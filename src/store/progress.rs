@@ -75,6 +75,8 @@ struct Inner {
     moved: u64,
     /// All of the request's body is handed out.
     sent: bool,
+    /// Its attempt has ended.
+    over: bool,
     /// How many things hold it back on this side, since when, and for how long it was held back before.
     pauses: u32,
     paused_at: Option<Instant>,
@@ -93,6 +95,15 @@ impl Drop for Pause {
         {
             inner.paused += since.elapsed();
         }
+    }
+}
+
+/// Ends the attempt with it, however that ends.
+struct End(Progress);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.lock().over = true;
     }
 }
 
@@ -118,6 +129,11 @@ impl Progress {
         self.lock().sent = true;
     }
 
+    /// Whether nobody waits for it any more: it was answered, cut off or given up.
+    pub(super) fn is_over(&self) -> bool {
+        self.lock().over
+    }
+
     /// We hold it back ourselves.
     pub(super) fn pause(&self) -> Pause {
         let mut inner = self.lock();
@@ -135,7 +151,7 @@ impl Progress {
 
     /// Follows an attempt to its end, or cuts it off.
     pub(super) async fn watch<F: Future>(&self, demand: Demand, attempt: F) -> Result<F::Output, Stalled> {
-        let (began, mut judge) = (Instant::now(), Judge::default());
+        let (began, mut judge, _end) = (Instant::now(), Judge::default(), End(self.clone()));
         let beat = (demand.window.min(demand.patience) / 20)
             .clamp(Duration::from_millis(10), Duration::from_secs(1));
         let mut moved = 0;

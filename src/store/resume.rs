@@ -125,6 +125,15 @@ pub struct Unfinished {
     pub done: bool,
 }
 
+/// What the configuration allows an upload of a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Of one part, bytes.
+    pub part_length: u64,
+    /// Their number.
+    pub parts: u64,
+}
+
 impl Unfinished {
     /// One without any part.
     pub fn new(begun: Begun) -> Self {
@@ -179,13 +188,24 @@ impl Unfinished {
         }
     }
 
-    /// Why it cannot be gone on with; `Ok` if it can.
-    pub(super) fn fits(&self, key: &str, source: Fingerprint, checksum: &str) -> Result<(), &'static str> {
+    /// Why it cannot be gone on with; `Ok` if it can. Its parts may be shorter than they would be now, not longer and not more than
+    /// there may be: somebody may have lowered that because the store refuses them.
+    pub(super) fn fits(
+        &self,
+        key: &str,
+        source: Fingerprint,
+        checksum: &str,
+        limits: Limits,
+    ) -> Result<(), &'static str> {
         if self.begun.source != source {
             return Err("the file has changed since");
         }
         if self.begun.key != key || self.begun.checksum != checksum || self.begun.part_length == 0 {
             return Err("the store is configured in another way since");
+        }
+        let length = self.begun.part_length;
+        if !self.done && (length > limits.part_length || source.size.div_ceil(length) > limits.parts) {
+            return Err("the store is configured for shorter or fewer parts since");
         }
         if self.done && self.end() < source.size {
             return Err("it was completed, and not all of its parts are on record");

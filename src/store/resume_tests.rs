@@ -1,10 +1,11 @@
 //! An attempt goes on where the last one was cut off: nothing acknowledged is sent again, nothing hashed is read again before the first
 //! gap, what is read twice is compared, and what cannot be gone on with is given up.
+use std::io::Write as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::demo::store::{FaultKind, FaultRule};
-use crate::fs::{Fingerprint, FsError};
+use crate::fs::FsError;
 use crate::store::up::sending::{Bench, LARGE, hears_all};
 use crate::store::wire_tests::{Canned, one_try, store};
 use crate::store::{Kept, Notebook, listening};
@@ -245,11 +246,31 @@ async fn a_changed_source_begins_anew_and_its_old_upload_is_aborted() {
 async fn a_source_that_changes_on_the_way_aborts_its_upload() {
     let (bench, book) = cut_off(QUICK).await;
     let kept = book.kept(&bench);
-    let surveyed = bench.now();
-    let other = Fingerprint { mtime_ns: surveyed.mtime_ns - 1, ..surveyed };
-    let refused = bench.send_kept(None, other, Some(&kept)).await.unwrap_err();
+    let (listener, mut heard) = listening();
+    let source = bench.source.clone();
+    let changes = tokio::task::spawn_blocking(move || {
+        drop(heard.wait().unwrap().unwrap());
+        std::fs::File::options().append(true).open(source).unwrap().write_all(b"more").unwrap();
+        hears_all_there_is(heard);
+    });
+    let refused = bench.send_kept(Some(listener), bench.now(), Some(&kept)).await.unwrap_err();
+    changes.await.unwrap();
     assert!(matches!(refused, StoreError::Changed(_)), "{refused}");
-    assert_eq!(bench.stored(), None);
+    assert_eq!((bench.stored(), bench.did("AbortMultipartUpload")), (None, 1));
+    assert!(book.kept(&bench).before.is_empty());
+}
+
+/// As somebody allows no more whose store refuses so many; longer ones are no reason.
+#[tokio::test]
+async fn an_upload_in_more_parts_than_are_allowed_now_begins_anew() {
+    for (max_parts, parts, aborted) in [(2, vec![1, 2], 1), (10_000, vec![3], 0)] {
+        let (mut bench, book) = cut_off(QUICK).await;
+        let before = bench.site.store.requests().len();
+        (bench.store.part_size, bench.store.max_parts) = (6 << 20, max_parts);
+        assert!(book.send(&bench).await.unwrap().stored);
+        assert!(bench.stored().unwrap() == bench.bytes);
+        assert_eq!((parts_sent(&bench, before), bench.did("AbortMultipartUpload")), (parts, aborted));
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 //! A stream is one attempt from its first byte to its last, watched like every other: it must bring `min_rate` while it is not held
 //! back on this side. One that is cut off is begun again, and what is here already is passed over: such a store can only begin at
 //! the first byte. Attempts are counted between two pieces, so a large object may be cut off as often as it likes while it gets on.
+//! How many slots there should be is found from its pieces, as if each were a request, and from how its attempts end.
 use std::iter::Peekable;
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,10 +13,10 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::attempt::{Class, Failed};
 use super::fetch::{Coming, Errand, Filling, Object, Piece, WHAT, one_version, same_object, wrong};
-use super::progress::{Progress, not_the_store};
+use super::progress::{Progress, Stalled, not_the_store};
 use super::ranges::{Range, ranges};
 use super::retry::{Tried, wait};
-use super::slots::{End, Trip};
+use super::slots::{End, OnWire, Trip};
 use super::{Store, StoreError};
 
 impl Store {
@@ -31,8 +32,19 @@ impl Store {
         let (mut attempt, mut reached) = (1, from);
         while rest.peek().is_some() {
             self.fresh_headers().await?;
-            let flow = self.flow(object, &mut rest, errand, to);
-            let ended = match Progress::default().watch(self.demand, flow).await {
+            let mut under_way = None;
+            let flow = self.flow(object, &mut rest, errand, to, &mut under_way);
+            let watched = Progress::default().watch(self.demand, flow).await;
+            let end = match &watched {
+                Ok(Err(Failed { class: Class::Throttled, .. })) => Some(End::Throttled),
+                Err(Stalled::Slow { .. }) => Some(End::Slow),
+                _ => None, // its pieces have said what there is to say
+            };
+            if let (Some(end), Some((_on_wire, began))) = (end, &under_way) {
+                self.slots.told(Trip { bytes: self.range_size, took: began.elapsed(), end });
+            }
+            drop(under_way);
+            let ended = match watched {
                 Ok(ended) => ended,
                 Err(stalled) => Err(Failed {
                     error: StoreError::Outage { what: WHAT, why: format!("{}: {stalled}", object.key) },
@@ -66,33 +78,27 @@ impl Store {
     }
 
     /// One attempt: as many pieces as it brings, or as anybody wants. Each has its slot before its first byte is read; that wait is
-    /// not the store's.
+    /// not the store's, and meanwhile the attempt is not under way: those who have slots may wait for fewer to be under way, and nobody
+    /// who counts as that may wait for a slot.
     async fn flow(
         &self,
         object: &Object,
         rest: &mut Peekable<impl Iterator<Item = Range>>,
         errand: &Errand,
         to: &UnboundedSender<Coming>,
+        under_way: &mut Option<(OnWire, Instant)>,
     ) -> Result<(), Failed> {
         let (mut answer, mut at, mut chunk) = (None, 0, Bytes::new());
-        let mut on_wire = None;
         while let Some(range) = rest.peek().copied() {
+            *under_way = None;
             let Some((mut turn, slot)) = not_the_store(self.turn(range, errand, to)).await else {
                 return Ok(());
             };
+            let (_on_wire, began) = under_way.insert((self.slots.begins(), Instant::now()));
             let body = match &mut answer {
                 Some(body) => body,
                 None => {
-                    let asked = Instant::now();
-                    let _under_way = on_wire.insert(self.slots.begins());
-                    let begun = self.get(&object.key, None).await.inspect_err(|failed| {
-                        // While it counts as under way; what else ends without bytes says nothing about how many there should be.
-                        if failed.class == Class::Throttled {
-                            let trip =
-                                Trip { bytes: object.size, took: asked.elapsed(), end: End::Throttled };
-                            self.slots.told(trip);
-                        }
-                    })?;
+                    let begun = self.get(&object.key, None).await?;
                     let all = Range { from: 0, until: object.size };
                     let (begins, etag) = same_object(object, all, &begun)?;
                     // Its pieces leave before its end is seen, so it must say beforehand that it is the whole.
@@ -122,6 +128,7 @@ impl Store {
                     return Err(wrong(object, "its answer is longer than it says"));
                 }
             }
+            self.slots.told(Trip { bytes: range.len(), took: began.elapsed(), end: End::Arrived });
             errand.meter.add(range.len());
             turn.arrived();
             let _now_sent = rest.next();

@@ -5,10 +5,11 @@ use rustix::fs::{Mode, OFlags};
 
 use super::receiving::{Bench, KEY, STEP, bytes};
 use super::*;
-use crate::demo::store::{FaultKind, Portal};
+use crate::demo::store::{FaultKind, FaultRule, Portal};
 use crate::disk::Disks;
 use crate::package::Sha256Hex;
 use crate::store::progress::Demand;
+use crate::store::slots::Ask;
 use crate::supervisor::meter::Board;
 
 const FOR_EVER: FaultKind = FaultKind::Delay(Duration::from_secs(600));
@@ -156,6 +157,13 @@ async fn small_files_before_a_disk_that_hangs_give_their_slots_back() {
     let paths: Vec<_> = (0..64).map(|n| bench.part.with_file_name(format!("small-{n}"))).collect();
     assert!(std::process::Command::new("mkfifo").args(&paths).status().unwrap().success());
     let (lead, hold) = (Lead::of_small_files(), disks.hold("slow").await.unwrap());
+    // The disk did well until now, so that nobody had to wait before it.
+    for _ in 0..1000 {
+        let mut turn = lead.ask().await;
+        turn.arrived();
+        turn.taken();
+        turn.written();
+    }
     let small = |path: PathBuf| {
         let (bench, hung, lead, hold) = (&bench, &hung, &lead, &hold);
         async move {
@@ -166,9 +174,17 @@ async fn small_files_before_a_disk_that_hangs_give_their_slots_back() {
             bench.store.fetch_file(KEY, target, &meter, |_, _| Ok(())).await.unwrap_err()
         }
     };
+    // Others have most of the slots when it begins to hang. What they give back is for those who still get on.
+    let ask = Ask { urgency: 0, flow: 2, bytes: 1 };
+    let mut theirs = Vec::new();
+    for _ in 0..8 {
+        theirs.push(bench.store.slots.take(ask).await);
+    }
     let many = futures_util::future::join_all(paths.iter().cloned().map(small));
     let other = async {
-        tokio::time::sleep(patience / 3).await;
+        tokio::time::sleep(patience / 6).await;
+        drop(theirs);
+        tokio::time::sleep(patience / 6).await;
         let held = bench.store.slots.snapshot().in_flight;
         assert!((1..12).contains(&held), "{held} of 12 slots lie before the disk that hangs");
         let through = tokio::time::timeout(Duration::from_secs(20), bench.fetch(bytes.len(), None)).await;
@@ -184,6 +200,81 @@ async fn small_files_before_a_disk_that_hangs_give_their_slots_back() {
     drop(hold);
     drop(disks.hold("slow").await.unwrap());
     drop(readers);
+}
+
+/// The number falls when the store asks for fewer, and does not stay there when it no longer does.
+#[tokio::test]
+async fn streams_count_like_ranges_for_how_many_slots_there_should_be() {
+    let bench = Bench::new("store.attempts = 3\nstore.parts_in_flight = 16").await;
+    let bytes = bytes(64 * STEP, 14);
+    bench.put(&bytes).await;
+    bench.fault(FaultKind::IgnoreRange, 1000);
+    bench.comes(&bytes).await;
+    assert!(bench.store.ranges_are_ignored());
+    bench.site.store.mend();
+    bench.store.slots.were(8);
+    let others: Vec<_> = (0..5).map(|_| bench.store.slots.begins()).collect();
+    bench.fault(FaultKind::SlowDown, 1);
+    let (fallen, ()) = tokio::join!(
+        async {
+            for _ in 0..10_000 {
+                if bench.store.slots.snapshot().limit != 8 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            bench.store.slots.snapshot().limit
+        },
+        bench.comes(&bytes),
+    );
+    assert_eq!(fallen, 3, "half of the six that were under way");
+    drop(others);
+    // Several at a time, so that the number binds.
+    let risen = async {
+        while bench.store.slots.snapshot().limit <= fallen {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let ask = Ask { urgency: 0, flow: 1, bytes: 1 };
+    let busy = async {
+        loop {
+            let _others = (bench.store.slots.take(ask).await, bench.store.slots.take(ask).await);
+            assert_eq!(bench.fetch(bytes.len(), None).await.unwrap().sha256, Sha256Hex::of(&bytes));
+        }
+    };
+    tokio::select! {
+        () = risen => {}
+        () = busy => {}
+        () = tokio::time::sleep(Duration::from_secs(60)) => panic!("{:?}", bench.store.slots.snapshot()),
+    }
+}
+
+/// The stream waits for the slot of the small one, and that one for room on the wire.
+#[tokio::test]
+async fn a_stream_between_two_pieces_is_not_in_the_way_of_another_attempt() {
+    let bench = Bench::new("store.parts_in_flight = 1").await;
+    let (large, tiny) = (bytes(64 * STEP, 17), bytes(1000, 18));
+    bench.put(&large).await;
+    bench.fault(FaultKind::IgnoreRange, 1000);
+    bench.comes(&large).await;
+    assert!(bench.store.ranges_are_ignored());
+    bench.site.store.mend();
+    let key = format!("{KEY}-small");
+    bench.sender.put(&key, Bytes::from(tiny.clone())).await.unwrap();
+    let drops = FaultRule { key_contains: Some(key.clone()), ..FaultRule::next(FaultKind::Drop) };
+    bench.site.store.fault(drops);
+    let small = async {
+        let meter = Board::default().begin("copier", "small".into());
+        let hold = bench.disks.hold("small").await.unwrap();
+        let (path, size) = (bench.part.with_file_name("small"), tiny.len() as u64);
+        let (hold, disk, room) = (&hold, &bench.disk, &bench.room);
+        let target = Target { hold, disk, path, size, begun: None, room, urgency: 0, flow: 1, lead: None };
+        bench.store.fetch_file(&key, target, &meter, |_, _| Ok(())).await.unwrap()
+    };
+    let both = async { tokio::join!(bench.fetch(large.len(), None), small) };
+    let (stream, small) = tokio::time::timeout(Duration::from_secs(20), both).await.expect("both stand");
+    assert_eq!(stream.unwrap().sha256, Sha256Hex::of(&large));
+    assert_eq!(small.sha256, Sha256Hex::of(&tiny));
 }
 
 /// The part is a pipe, so that the write of the first piece hangs in its `open` until somebody reads.

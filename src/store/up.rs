@@ -16,15 +16,16 @@ use super::checksum::{Proof, Summer};
 use super::resume::Notes;
 use super::slots::Ask;
 use super::sort::sort;
-use super::{Kept, Listener, Part, Store, StoreError};
+use super::{Kept, Listener, Store, StoreError};
 use crate::conf::Checksum;
 use crate::disk::{Disk, DiskError, Hold, OnDisk, Parked};
 use crate::fs::{Fingerprint, FsError};
 use crate::package::{Digests, HashState};
 use crate::supervisor::meter::Meter;
 
-/// Read in one go, and summed while it is hot in the cache.
-const BLOCK: usize = 256 << 10;
+/// Read in one go, and summed while it is hot in a cache. Smaller ones cost more in calls than nearer caches give back (measured, four large
+/// files, CPU s/GiB: 1.61 with 256 KiB, 1.52 with this).
+const BLOCK: usize = 1 << 20;
 
 /// Where a file is sent from, and how soon.
 #[derive(Clone, Copy)]
@@ -111,15 +112,15 @@ impl Store {
         let read = move |on: &OnDisk| whole(on, &path, from.expected, buffer, kind, with_md5);
         let Origin { hold, disk, .. } = from;
         let changed = || StoreError::Changed(from.path.to_owned());
-        let Whole { bytes, digests, proof } = hold.on(disk, read).await??.ok_or_else(changed)?;
-        let part = Part::new(bytes, room);
+        let Whole { buffer, digests, proof } = hold.on(disk, read).await??.ok_or_else(changed)?;
+        let bytes = buffer.freeze_in(room);
         if let Some(mut listener) = listener {
-            if !listener.hear(part.clone()).await {
+            if !listener.hear(bytes.clone()).await {
                 return Ok(Sent { digests, stored: false });
             }
             listener.end().await;
         }
-        let (me, key, bytes) = (self.clone(), key.to_owned(), part.bytes.clone());
+        let (me, key) = (self.clone(), key.to_owned());
         // A task of its own, so that many small requests are prepared on all threads and not on the one actor's.
         let mut put = JoinSet::new();
         drop(put.spawn(meter.on_behalf(async move { me.put_proven(&key, bytes, &proof).await })));
@@ -148,7 +149,7 @@ pub(super) fn joined<T>(done: Result<Result<T, StoreError>, JoinError>) -> Resul
 
 /// A small file in memory.
 struct Whole {
-    bytes: Bytes,
+    buffer: Buffer,
     digests: Digests,
     proof: Proof,
 }
@@ -175,7 +176,7 @@ fn whole(
     read?;
     let digests = state.finish();
     let proof = Proof::among(kind, &digests).unwrap_or_else(|| Proof::of(kind, &buffer));
-    Ok(Some(Whole { bytes: buffer.freeze(), digests, proof }))
+    Ok(Some(Whole { buffer, digests, proof }))
 }
 
 /// Opens a file, and says what it is.
@@ -202,7 +203,7 @@ pub(super) fn part(
     offset: u64,
     mut buffer: Buffer,
     kind: Option<Checksum>,
-) -> Result<(Bytes, Option<Proof>), FsError> {
+) -> Result<(Buffer, Option<Proof>), FsError> {
     let mut summer = kind.map(Summer::new);
     let sum = |block: &[u8]| {
         if let Some(summer) = &mut summer {
@@ -210,7 +211,7 @@ pub(super) fn part(
         }
     };
     stretch(on, file.get(on), path, offset, &mut buffer, sum)?;
-    Ok((buffer.freeze(), summer.map(Summer::finish)))
+    Ok((buffer, summer.map(Summer::finish)))
 }
 
 fn stretch(

@@ -84,7 +84,7 @@ impl Bench {
 pub(in crate::store) fn hears_all(mut heard: Heard) -> Vec<u8> {
     let mut all = Vec::new();
     while let Some(part) = heard.wait().unwrap() {
-        all.extend_from_slice(&part.bytes);
+        all.extend_from_slice(&part);
     }
     all
 }

@@ -107,8 +107,8 @@ async fn a_large_download_that_is_killed_in_the_middle_fetches_little_again() {
     assert!(second < FLYING as usize, "it never began anew: {asked:?}");
 }
 
-#[tokio::test]
-async fn what_was_begun_of_an_object_that_was_replaced_is_fetched_anew() {
+/// What `spoils` has done to what a killed receiver had begun (it is told where its note lies) is noticed: the file is fetched anew.
+async fn is_fetched_anew(spoils: impl FnOnce(PathBuf)) -> World {
     let mut world = world().await;
     let ids = [drop_in(&world, "Diag-large", Priority::Normal, large())];
     world.start(Role::Nsc, &[]);
@@ -117,38 +117,36 @@ async fn what_was_begun_of_an_object_that_was_replaced_is_fetched_anew() {
     world.start(Role::Tsd, &[]);
     world.until("some of it is on record", |w| note(w, "Diag-large").is_file()).await;
     world.kill(Role::Tsd).await;
-    // As if it had been begun from another object: other bytes, and a digest that goes with them.
-    let path = note(&world, "Diag-large");
-    let mut note: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    note["etag"] = "\"another\"".into();
-    tsd_import::fs::write_durably(&path, note.to_string().as_bytes()).unwrap();
+    spoils(note(&world, "Diag-large"));
     world.site.store.mend();
     world.start(Role::Tsd, &[]);
     world.see_it_through(&ids).await;
     let log = world.stderr(Role::Tsd);
     assert!(log.contains("is of no use; fetching it anew"), "{log}");
+    world
+}
+
+/// As if it had been begun from another object: other bytes, and a digest that goes with them.
+#[tokio::test]
+async fn what_was_begun_of_an_object_that_was_replaced_is_fetched_anew() {
+    let another = |path: PathBuf| {
+        let mut note: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        note["etag"] = "\"another\"".into();
+        tsd_import::fs::write_durably(&path, note.to_string().as_bytes()).unwrap();
+    };
+    drop(is_fetched_anew(another).await);
 }
 
 /// As a power cut can leave it: the note is there, and beneath it are zeros.
 #[tokio::test]
 async fn what_was_begun_and_is_not_on_the_disk_as_it_came_is_fetched_anew() {
-    let mut world = world().await;
-    let ids = [drop_in(&world, "Diag-large", Priority::Normal, large())];
-    world.start(Role::Nsc, &[]);
-    sent(&mut world, &ids).await;
-    slowly(&world, "Diag-large", Duration::from_millis(150));
-    world.start(Role::Tsd, &[]);
-    world.until("some of it is on record", |w| note(w, "Diag-large").is_file()).await;
-    world.kill(Role::Tsd).await;
-    let part = note(&world, "Diag-large").with_extension("");
-    let mut bytes = std::fs::read(&part).unwrap();
-    bytes[5 << 20..6 << 20].fill(0);
-    tsd_import::fs::write_durably(&part, &bytes).unwrap();
-    world.site.store.mend();
-    world.start(Role::Tsd, &[]);
-    world.see_it_through(&ids).await;
-    let log = world.stderr(Role::Tsd);
-    assert!(log.contains("is of no use; fetching it anew"), "{log}");
+    let zeros = |note: PathBuf| {
+        let part = note.with_extension("");
+        let mut bytes = std::fs::read(&part).unwrap();
+        bytes[5 << 20..6 << 20].fill(0);
+        tsd_import::fs::write_durably(&part, &bytes).unwrap();
+    };
+    let world = is_fetched_anew(zeros).await;
     let begun_again = asked(&world, "Diag-large").iter().filter(|from| **from == 0).count();
     assert_eq!(begun_again, 2, "from its first byte");
 }

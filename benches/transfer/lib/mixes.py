@@ -26,7 +26,7 @@ def small(count):
 # name → (what it is, sizes, sizes for --quick)
 MIXES = {
     "one": ("one large file", [2 * GIB], [256 * MIB]),
-    "four": ("four large files", [GIB] * 4, [64 * MIB] * 4),
+    "four": ("four large files", [2 * GIB] * 4, [64 * MIB] * 4),
     "small": ("2,000 files of 9 to 64 KiB", small(2000), small(200)),
     "whole": ("two large files and 500 small ones, 1.5 GiB", [750 * MIB] * 2 + small(500), [100 * MIB] * 2 + small(50)),
     "real": ("the real distribution, scaled to 2 GiB", real(2 * GIB), real(256 * MIB)),

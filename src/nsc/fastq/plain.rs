@@ -5,10 +5,11 @@
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
 
+use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
 use memchr::{memchr, memrchr};
 
-use crate::store::{Cut, Heard, Part};
+use crate::store::{Cut, Heard};
 
 /// A longer line is refused: a sequencer's reads have some hundreds of bases, and a bomb has no line ends.
 pub const LONGEST_LINE: u64 = 1 << 20;
@@ -36,7 +37,7 @@ impl Trouble {
 /// The parts as a stream of bytes, none of them copied.
 pub struct Pipe {
     heard: Heard,
-    part: Option<Part>,
+    part: Option<Bytes>,
     at: usize,
     ended: bool,
 }
@@ -50,13 +51,13 @@ impl Pipe {
 
 impl BufRead for Pipe {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        while !self.ended && self.part.as_ref().is_none_or(|part| self.at >= part.bytes.len()) {
+        while !self.ended && self.part.as_ref().is_none_or(|part| self.at >= part.len()) {
             self.part = None; // its room is free before the next is waited for
             self.at = 0;
             self.part = self.heard.wait().map_err(|cut| Trouble::Cut(cut).wrapped())?;
             self.ended = self.part.is_none();
         }
-        Ok(self.part.as_ref().and_then(|part| part.bytes.get(self.at..)).unwrap_or_default())
+        Ok(self.part.as_ref().and_then(|part| part.get(self.at..)).unwrap_or_default())
     }
 
     fn consume(&mut self, amount: usize) {

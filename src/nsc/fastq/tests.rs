@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 use proptest::prelude::*;
 
 use super::*;
-use crate::store::{Part, listening};
+use crate::store::listening;
 use crate::supervisor::meter::Board;
 
 fn gz(text: &[u8]) -> Vec<u8> {
@@ -213,7 +213,7 @@ async fn a_thread_says_what_it_finds_and_objects_early() {
     let (mut listener, check) = begin(&meter).unwrap();
     let before = meter.ticks();
     for at in (0..file.len()).step_by(100) {
-        assert!(listener.hear(Part::free(file.slice(at..file.len().min(at + 100)))).await);
+        assert!(listener.hear(file.slice(at..file.len().min(at + 100))).await);
     }
     listener.end().await;
     assert!(matches!(check.verdict().await, Verdict::Good(found) if found.reads == 5000));
@@ -221,11 +221,11 @@ async fn a_thread_says_what_it_finds_and_objects_early() {
 
     let (mut listener, check) = begin(&meter).unwrap();
     let text = Bytes::from(reads(100, "", 0));
-    while listener.hear(Part::free(text.clone())).await {}
+    while listener.hear(text.clone()).await {}
     assert_eq!(check.verdict().await, Verdict::Bad(Fault::NotGzip));
 
     let (mut listener, check) = begin(&meter).unwrap();
-    assert!(listener.hear(Part::free(file.slice(..100))).await);
+    assert!(listener.hear(file.slice(..100)).await);
     drop(listener);
     assert!(matches!(check.verdict().await, Verdict::Unknown(why) if why.contains("not read to its end")));
 }
@@ -244,7 +244,7 @@ async fn a_check_that_nobody_waits_for_leaves_neither_thread_nor_meter() {
         let meter = board.begin("uploader", "t".into());
         let (mut listener, check) = begin(&meter).unwrap();
         for _ in 0..2 {
-            assert!(listener.hear(Part::free(bytes.clone())).await);
+            assert!(listener.hear(bytes.clone()).await);
         }
         drop((listener, check, meter));
         let begun = Instant::now();
@@ -266,7 +266,7 @@ async fn the_pipe_holds_one_part_at_a_time() {
         std::io::Read::read_to_end(&mut pipe, &mut all).map(|_| all)
     });
     for part in &parts {
-        assert!(listener.hear(Part::free(Bytes::from_owner(part.clone()))).await);
+        assert!(listener.hear(Bytes::from_owner(part.clone())).await);
     }
     listener.end().await;
     assert_eq!(reading.await.unwrap().unwrap(), parts.concat());

@@ -30,7 +30,7 @@ impl FormatTime for Utc {
 }
 
 /// What a filter may never let through, whatever the level.
-const HELD: &str = "s3s=off,hyper=warn,hyper_util=warn,reqwest=warn,rustls=warn,aws_smithy_runtime=warn,\
+const HELD: &str = "s3s=off,hyper=warn,hyper_util=warn,reqwest=warn,rustls=warn,h2=warn,aws_smithy_runtime=warn,\
                     aws_smithy_runtime_api=warn,aws_sdk_s3=warn,aws_runtime=warn,aws_sigv4=warn";
 
 fn filter(level: &str) -> Result<EnvFilter, String> {

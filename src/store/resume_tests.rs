@@ -250,7 +250,10 @@ async fn a_source_that_changes_on_the_way_aborts_its_upload() {
     let source = bench.source.clone();
     let changes = tokio::task::spawn_blocking(move || {
         drop(heard.wait().unwrap().unwrap());
-        std::fs::File::options().append(true).open(source).unwrap().write_all(b"more").unwrap();
+        let (flags, mode) =
+            (rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::APPEND, rustix::fs::Mode::empty());
+        let mut file: std::fs::File = rustix::fs::open(source, flags, mode).unwrap().into();
+        file.write_all(b"more").unwrap();
         hears_all_there_is(heard);
     });
     let refused = bench.send_kept(Some(listener), bench.now(), Some(&kept)).await.unwrap_err();

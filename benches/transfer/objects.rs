@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -21,8 +21,8 @@ const CHUNK: u64 = 256 << 10;
 pub enum Content {
     /// They were kept.
     Kept(Bytes),
-    /// They lie in this file.
-    InFile(Arc<File>),
+    /// They lie in this file. It is opened for each answer: clients put more objects than a process may have open files.
+    InFile(PathBuf),
     /// Nowhere: they can be listed, not fetched.
     Discarded,
 }
@@ -81,13 +81,12 @@ impl Objects {
     }
 
     /// The file with the bytes of this key: the longest end of the key that is one, with `r1` left out.
-    fn file(&self, key: &str, size: u64) -> Option<Arc<File>> {
+    fn file(&self, key: &str, size: u64) -> Option<PathBuf> {
         let parts: Vec<&str> = key.split('/').filter(|p| !matches!(*p, "" | "." | ".." | "r1")).collect();
         // At least set and file, or a manifest would be taken for that of another set.
         let ends = (0..parts.len().saturating_sub(1)).map(|n| parts[n..].join("/"));
         let file = ends.map(|end| self.data.join(end)).find(|path| path.is_file())?;
-        let found = File::open(file).ok()?;
-        (found.metadata().ok()?.len() == size).then(|| Arc::new(found))
+        (file.metadata().ok()?.len() == size).then_some(file)
     }
 
     /// An object is whole. `kept`: its bytes, if it was small.
@@ -148,7 +147,9 @@ impl Objects {
                 let piece = usize::try_from(from).ok()?..usize::try_from(to).ok()?;
                 Some(Outgoing::Kept(Some(bytes.slice(piece))))
             }
-            Content::InFile(file) => Some(Outgoing::InFile { file: file.clone(), at: from, end: to }),
+            Content::InFile(path) => {
+                Some(Outgoing::InFile { file: File::open(path).ok()?, at: from, end: to })
+            }
             Content::Discarded => None,
         }
     }
@@ -161,7 +162,7 @@ pub enum Outgoing {
     /// From a file. It is read where the connection is served: from the page cache that does not block.
     InFile {
         /// The file.
-        file: Arc<File>,
+        file: File,
         /// The next byte.
         at: u64,
         /// Behind the last.

@@ -38,6 +38,6 @@ def taken(program, sink, scratch, quick):
     _gone(int(pid.read_text()))
     words = ["perf", "report", "-i", data, "--stdio", "--no-children", "--percent-limit", "1", "--sort", "symbol"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120)
-    lines = [line.rstrip() for line in done.stdout.splitlines() if line.strip() and not line.startswith("#")]
+    lines = [line.rstrip(" -") for line in done.stdout.splitlines() if line.strip() and not line.startswith("#")]
     shown = "\n".join(lines[:30]) or f"perf said: {done.stderr.strip()[-300:]}"
     return f"{head}```text\n{shown}\n```\n"

@@ -2,6 +2,7 @@
 import hashlib
 import os
 import platform
+import re
 import statistics
 import time
 from pathlib import Path
@@ -92,7 +93,8 @@ def table(results, leg):
         most = max(cost.peak for cost in costs)
         lines.append(f"| {who} | {wall:.2f} ({min(walls):.2f} to {max(walls):.2f}) | {size / wall / MIB:,.0f} | {cpu:.2f} | {most:.0f} | {part} |")
     for who, why in results.failures.get(leg, {}).items():
-        lines.append(f"| {who} | failed: {why.splitlines()[0][:120].replace('|', '/')} | | | | |")
+        said = re.sub(r"\S*/", "", why.splitlines()[-1])[:120].replace("|", "/")  # without the paths of this machine
+        lines.append(f"| {who} | failed in the last rounds: {said} | | | | |")
     return lines
 
 

@@ -26,7 +26,6 @@ use crate::nsc::reading::Desk;
 use crate::nsc::source::Source;
 use crate::nsc::uploader::{Sending, Uploader};
 use crate::nsc::{self, Tree};
-use crate::package::Sender;
 use crate::signature::{AllowedSigners, Signer};
 use crate::store::Store;
 use crate::supervisor::meter::Board;
@@ -36,7 +35,7 @@ use crate::supervisor::{ChildSpec, Dice, Happening, Observer};
 use crate::tsd::copier::{Copier, Copying};
 use crate::tsd::verifier::{Verifier, Verifying};
 use crate::tsd::watcher::{Watcher, Watching};
-use crate::tsd::{self, Landing};
+use crate::tsd::{self, Landing, Senders};
 
 /// Messages that an actor's mailbox holds; all of them are doorbells.
 const MAILBOX: usize = 16;
@@ -68,6 +67,8 @@ pub struct Assembly {
     pub store: Store,
     /// What waits outside or was refused.
     pub notices: Vec<Notices>,
+    /// What a receiver notices of its senders.
+    pub senders: Senders,
     /// The way into the journal for those who must not wait.
     pub aside: Aside,
     retune: Retune,
@@ -203,7 +204,7 @@ impl Kit<'_> {
             state_disk: self.state_disk.clone(),
             state_dir: self.conf.state_dir.clone(),
             files_at_once: self.conf.store.files_at_once,
-            sender: Sender { name: self.conf.host.clone(), epoch: 1 },
+            host: self.conf.host.clone(),
             signer: signer.map_err(|e| crate::chain(&e))?,
             refused: refused.clone(),
             reads: nsc.orders.reads,
@@ -264,6 +265,7 @@ impl Kit<'_> {
         let signers = tsd.allowed_signers.as_deref().map(AllowedSigners::from_file).transpose();
         let signers = signers.map_err(|e| crate::chain(&e))?;
         let (refused, waiting, space) = (Notices::default(), Notices::default(), Space::default());
+        let senders = Senders::default();
         let files_at_once = self.conf.store.files_at_once;
         let (journal, store, disks) = (self.journal.clone(), self.store.clone(), self.disks.clone());
 
@@ -292,12 +294,12 @@ impl Kit<'_> {
             };
             Copier::new(copying, work)
         });
-        let noted = refused.clone();
+        let (noted, noticed) = (refused.clone(), senders.clone());
         let watcher = self.child(tsd::watcher::NAME, true, Some(&copier), move || {
             let TsdLive { work, landing, interval, .. } = live.borrow().clone();
             let (journal, store, refused) = (journal.clone(), store.clone(), noted.clone());
-            let (signers, unread) = (signers.clone(), Arc::default());
-            let watching = Watching { journal, store, landing, signers, refused, unread };
+            let (signers, unread, senders) = (signers.clone(), Arc::default(), noticed.clone());
+            let watching = Watching { journal, store, landing, signers, refused, unread, senders };
             Watcher::new(watching, work, interval)
         });
         let set = move |conf: &Conf| {
@@ -306,7 +308,8 @@ impl Kit<'_> {
             }
             Ok(())
         };
-        Ok(self.assembly([verifier, copier, watcher], vec![refused, waiting], set))
+        let assembly = self.assembly([verifier, copier, watcher], vec![refused, waiting], set);
+        Ok(Assembly { senders, ..assembly })
     }
 
     /// One actor. When it has done a unit, `next` is woken; one that only looks does so alone.
@@ -359,7 +362,8 @@ impl Kit<'_> {
             Ok(())
         };
         let (board, store, aside) = (self.board.clone(), self.store.clone(), self.aside.clone());
-        Assembly { specs, board, store, notices, aside, retune: Box::new(retune) }
+        let senders = Senders::default();
+        Assembly { specs, board, store, notices, senders, aside, retune: Box::new(retune) }
     }
 }
 

@@ -12,7 +12,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::clock::age;
 use crate::conf::AlarmConf;
 use crate::journal::{Fold, Row};
-use crate::package::State;
+use crate::package::{Name, State};
+use crate::tsd::Standing;
 use crate::{nsc, tsd};
 
 /// What is listened for.
@@ -26,13 +27,18 @@ pub enum What {
     Listed,
     /// Something new came from a sender.
     Seen,
+    /// All commits that the senders have given out are here.
+    Whole,
+    /// The senders gave signs of life.
+    Beating,
     /// A package was put in place.
     Ready,
 }
 
 impl What {
     /// All.
-    pub const ALL: [Self; 5] = [Self::Polled, Self::Committed, Self::Listed, Self::Seen, Self::Ready];
+    pub const ALL: [Self; 7] =
+        [Self::Polled, Self::Committed, Self::Listed, Self::Seen, Self::Whole, Self::Beating, Self::Ready];
 
     /// The word in the journal, the log and `[alarm]`.
     pub fn as_str(self) -> &'static str {
@@ -41,6 +47,8 @@ impl What {
             Self::Committed => "committed",
             Self::Listed => "listed",
             Self::Seen => "seen",
+            Self::Whole => "whole",
+            Self::Beating => "heartbeat",
             Self::Ready => "ready",
         }
     }
@@ -50,7 +58,7 @@ impl What {
         match self {
             Self::Polled => nsc::poller::NAME,
             Self::Committed => nsc::uploader::NAME,
-            Self::Listed | Self::Seen => tsd::watcher::NAME,
+            Self::Listed | Self::Seen | Self::Whole | Self::Beating => tsd::watcher::NAME,
             Self::Ready => tsd::verifier::NAME,
         }
     }
@@ -61,6 +69,8 @@ impl What {
             Self::Committed => limits.committed,
             Self::Listed => limits.listed,
             Self::Seen => limits.seen,
+            Self::Whole => limits.whole,
+            Self::Beating => limits.heartbeat,
             Self::Ready => limits.ready,
         }
     }
@@ -87,6 +97,12 @@ impl What {
             }
             Self::Seen => format!(
                 "nothing new came into the bucket for {long}: ask the sending side whether its daemon runs and has something to send"
+            ),
+            Self::Whole => format!(
+                "{waiting} package(s) that were sent have not been seen here for {long}, though later ones have or their sender says so: see what `status` says of senders, then ask the sending side whether those packages are in the bucket and who may have removed them"
+            ),
+            Self::Beating => format!(
+                "at least one of {waiting} sender(s) gave no sign of life for {long}: `status` shows which; ask the sending side whether its daemon runs and reaches the store"
             ),
             Self::Ready => format!(
                 "{waiting} package(s) wait and none was put in place for {long}: see what `status` says of copier and verifier, then look at the disks"
@@ -192,12 +208,24 @@ pub struct Witness {
     pub started: Timestamp,
     /// Its actors, with when each of them last finished a unit since then.
     pub done: BTreeMap<String, Option<Timestamp>>,
-    /// The newest sign of life of a sender, where one is read.
-    pub beat: Option<Timestamp>,
+    /// What is noticed of senders.
+    pub senders: Vec<Standing>,
+}
+
+/// When the heartbeat of each host that is in service was last a new one; of its newest chain, for those of older ones stand still.
+fn last_beats(senders: &[Standing], now: Timestamp) -> Vec<Timestamp> {
+    let mut newest: BTreeMap<&Name, (u32, Timestamp)> = BTreeMap::new();
+    for one in senders.iter().filter(|one| one.is_in_service(now)) {
+        let Some(found) = one.beat_found else { continue };
+        let this = (one.sender.epoch, found);
+        let kept = newest.entry(&one.sender.name).or_insert(this);
+        *kept = this.max(*kept);
+    }
+    newest.into_values().map(|(_, found)| found).collect()
 }
 
 /// The facts of a process.
-pub fn facts(witness: &Witness, fold: &Fold) -> Vec<Fact> {
+pub fn facts(witness: &Witness, fold: &Fold, now: Timestamp) -> Vec<Fact> {
     const TO_SEND: &[State] = &[State::Packed, State::Uploading];
     const TO_LAND: &[State] = &[State::Seen, State::Copying, State::Copied, State::Verified];
     let packages = |states: &[State]| {
@@ -209,7 +237,21 @@ pub fn facts(witness: &Witness, fold: &Fold) -> Vec<Fact> {
         let by_actor = witness.done.get(what.actor()).copied().flatten();
         let (last, need) = match what {
             What::Polled | What::Listed => (by_actor, Need::Always),
-            What::Seen => (fold.newest().max(witness.beat), Need::Always),
+            What::Seen => {
+                let beat = witness.senders.iter().filter_map(|one| one.beat_found).max();
+                (fold.newest().max(beat), Need::Always)
+            }
+            What::Whole => {
+                let count = witness.senders.iter().fold(0, |sum: u64, s| sum.saturating_add(s.missing));
+                let since = witness.senders.iter().filter_map(|s| s.missing_since).min();
+                let count = usize::try_from(count).unwrap_or(usize::MAX);
+                (since, Need::Packages { count, oldest: since })
+            }
+            What::Beating => {
+                let last = last_beats(&witness.senders, now);
+                let oldest = last.iter().min().copied();
+                (oldest, Need::Packages { count: last.len(), oldest })
+            }
             What::Committed => (fold.last_into(State::Committed), packages(TO_SEND)),
             What::Ready => (fold.last_into(State::Ready), packages(TO_LAND)),
         };

@@ -9,7 +9,15 @@ fn at(secs: i64) -> Timestamp {
 
 fn limits(secs: u64) -> AlarmConf {
     let limit = Some(Duration::from_secs(secs));
-    AlarmConf { polled: limit, committed: limit, listed: limit, seen: limit, ready: limit }
+    AlarmConf {
+        polled: limit,
+        committed: limit,
+        listed: limit,
+        seen: limit,
+        whole: limit,
+        heartbeat: limit,
+        ready: limit,
+    }
 }
 
 fn fact(what: What, last: Option<i64>, need: Need) -> Fact {
@@ -32,7 +40,7 @@ fn fold(events: Vec<(i64, &str, State)>) -> Fold {
 
 fn witness(done: &[(&str, Option<i64>)]) -> Witness {
     let done = done.iter().map(|(actor, secs)| ((*actor).to_owned(), secs.map(at))).collect();
-    Witness { started: at(0), done, beat: None }
+    Witness { started: at(0), done, senders: Vec::new() }
 }
 
 #[test]
@@ -104,7 +112,8 @@ fn facts_come_from_the_journal_and_from_the_actors() {
         (62, "e", State::Packed),
         (63, "e", State::Held),
     ]);
-    let facts = facts(&witness(&[("poller", Some(70)), ("packager", None), ("uploader", None)]), &fold);
+    let nsc = witness(&[("poller", Some(70)), ("packager", None), ("uploader", None)]);
+    let facts = facts(&nsc, &fold, at(100));
     let need = Need::Packages { count: 2, oldest: Some(at(30)) };
     let of = |what: What, last, need| Fact { what, last: Some(at(last)), need, fair: at(0) };
     assert_eq!(facts, [of(What::Polled, 70, Need::Always), of(What::Committed, 20, need)]);
@@ -113,17 +122,70 @@ fn facts_come_from_the_journal_and_from_the_actors() {
 #[test]
 fn on_tsd_a_bad_package_is_news_too_and_a_look_is_enough_to_know_that_none_came() {
     let fold = fold(vec![(-90, "a", State::Seen), (-50, "b", State::Quarantined)]);
-    let all = |looked, beat| {
-        let witness = Witness { beat, ..witness(&[("watcher", looked), ("verifier", None)]) };
-        facts(&witness, &fold)
+    let all = |looked, beat: Option<i64>| {
+        let senders = beat.map(|secs| standing("a/1", Some(secs), 0, None)).into_iter().collect();
+        let witness = Witness { senders, ..witness(&[("watcher", looked), ("verifier", None)]) };
+        facts(&witness, &fold, at(100))
     };
     let seen = |facts: Vec<Fact>| facts.into_iter().find(|f| f.what == What::Seen).unwrap();
     assert_eq!(seen(all(None, None)), Fact { fair: at(0), ..fact(What::Seen, Some(-50), Need::Always) });
     assert_eq!(seen(all(Some(5), None)), Fact { fair: at(-50), ..fact(What::Seen, Some(-50), Need::Always) });
-    assert_eq!(seen(all(Some(5), Some(at(7)))).last, Some(at(7)), "a sender's sign of life is enough");
+    assert_eq!(seen(all(Some(5), Some(7))).last, Some(at(7)), "a sender's sign of life is enough");
     let begun = changes(at(6), &limits(50), &all(Some(5), None), &BTreeMap::new());
     assert!(matches!(&begun[..], [Change::Silent { what: What::Seen, .. }]), "{begun:?}");
     assert_eq!(all(None, None).last().unwrap().need, waiting(1, -90), "ready");
+}
+
+fn standing(sender: &str, beat: Option<i64>, missing: u64, since: Option<i64>) -> Standing {
+    let sender: crate::package::Sender = sender.parse().unwrap();
+    let told = |secs| crate::package::Heartbeat {
+        version: 1,
+        at: at(secs),
+        sender: sender.clone(),
+        program: "0".into(),
+        backlog: BTreeMap::new(),
+        sequence: 0,
+    };
+    Standing {
+        beat: beat.map(told),
+        beat_found: beat.map(at),
+        last: 0,
+        missing,
+        gaps: Vec::new(),
+        missing_since: since.map(at),
+        remark: None,
+        sender,
+    }
+}
+
+#[test]
+fn what_senders_miss_is_an_alarm_of_its_own_and_so_is_a_host_that_went_still() {
+    let of = |senders: &[Standing], what: What, now: i64| {
+        let done = witness(&[("watcher", Some(now)), ("verifier", None)]);
+        let facts = facts(&Witness { senders: senders.to_vec(), ..done }, &Fold::default(), at(now));
+        let begun = changes(at(now), &limits(60), &facts, &BTreeMap::new());
+        begun.into_iter().find_map(|change| match change {
+            Change::Silent { what: found, why, .. } if found == what => Some(why),
+            _ => None,
+        })
+    };
+    let missing = [standing("a/1", Some(95), 2, Some(30)), standing("b/1", Some(95), 0, None)];
+    assert_eq!(of(&missing, What::Whole, 90), None, "it may still come");
+    let why = of(&missing, What::Whole, 91).unwrap();
+    assert!(why.starts_with("2 package(s) that were sent have not been seen here for 1m 1s"), "{why}");
+    assert_eq!(of(&missing[1..], What::Whole, 1000), None);
+    // Each host counts for itself, and of a host its newest chain alone.
+    let hosts = [
+        standing("a/1", Some(10), 0, None),
+        standing("a/9", Some(100), 0, None),
+        standing("b/1", Some(70), 0, None),
+    ];
+    assert_eq!(of(&hosts, What::Beating, 130), None);
+    let why = of(&hosts, What::Beating, 131).unwrap();
+    assert!(why.contains("gave no sign of life for 1m 1s"), "{why}");
+    assert_eq!(of(&hosts[..2], What::Beating, 131), None);
+    assert_eq!(of(&hosts, What::Beating, 20 * 86_400), None, "taken out of service");
+    assert_eq!(of(&[], What::Beating, 1000), None, "nobody was ever heard");
 }
 
 #[derive(Clone, Debug)]

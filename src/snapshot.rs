@@ -13,6 +13,7 @@ use crate::journal::Silence;
 use crate::store::Wire;
 use crate::supervisor::ChildStatus;
 use crate::supervisor::meter::Motion;
+use crate::tsd::Standing;
 
 /// Its name in the state directory.
 pub const FILE: &str = "status.json";
@@ -38,6 +39,9 @@ pub struct Snapshot {
     /// What waits outside or was refused, with the reason.
     #[serde(default)]
     pub not_taken: BTreeMap<String, String>,
+    /// What a receiver notices of its senders.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub senders: Vec<Standing>,
     /// Open alarms about something that does not happen.
     #[serde(default)]
     pub silences: Vec<Silence>,
@@ -91,6 +95,7 @@ impl Snapshot {
             moving: Vec::new(),
             wire: None,
             not_taken: BTreeMap::new(),
+            senders: Vec::new(),
             silences: Vec::new(),
             stopping: None,
         }

@@ -15,6 +15,7 @@ use crate::package::{Reason, State};
 use crate::review::{minute, size};
 use crate::snapshot::Snapshot;
 use crate::stop::Stop;
+use crate::tsd::Standing;
 
 /// Options of `status`.
 #[derive(Args, Debug, Clone)]
@@ -187,6 +188,9 @@ impl Present {
                     m.unit
                 );
             }
+            for one in &seen.senders {
+                self.say_sender(&mut t, one);
+            }
             for (who, why) in &seen.not_taken {
                 say!("  waits: {who}: {why}");
             }
@@ -221,6 +225,22 @@ impl Present {
             }
         }
         t
+    }
+
+    /// What a receiver notices of one sender.
+    fn say_sender(&self, t: &mut String, one: &Standing) {
+        let beat = one.beat.as_ref().map_or("no heartbeat".into(), |beat| {
+            let waiting: u64 = beat.backlog.values().sum();
+            format!("heartbeat of {}, {waiting} waiting there", minute(beat.at))
+        });
+        let _ok = writeln!(t, "  sender: {}: last commit #{}, {beat}", one.sender, one.last);
+        if let Some(since) = one.missing_since {
+            let (missing, gaps, since) = (one.missing, one.gaps.join(", "), minute(since));
+            let _ok = writeln!(t, "  ! {missing} of its commits are not here, since {since}: {gaps}");
+        }
+        if let Some(remark) = &one.remark {
+            let _ok = writeln!(t, "  ! {remark}");
+        }
     }
 
     /// Queued samples that cannot be exported as they are; many of them must not hide the rest.

@@ -91,6 +91,8 @@ pub(super) fn alarm(r: &mut Reader) -> AlarmConf {
         committed: r.optional_duration("alarm.committed"),
         listed: r.optional_duration("alarm.listed"),
         seen: r.optional_duration("alarm.seen"),
+        whole: r.optional_duration("alarm.whole"),
+        heartbeat: r.optional_duration("alarm.heartbeat"),
         ready: r.optional_duration("alarm.ready"),
     }
 }

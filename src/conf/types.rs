@@ -98,6 +98,10 @@ pub struct AlarmConf {
     pub listed: Option<Duration>,
     /// tsd: a new package, or a sign of life of a sender.
     pub seen: Option<Duration>,
+    /// tsd: a commit is missing that its sender has given out.
+    pub whole: Option<Duration>,
+    /// tsd: a sign of life of a sender.
+    pub heartbeat: Option<Duration>,
     /// tsd: a package became `READY`, while packages wait.
     pub ready: Option<Duration>,
 }

@@ -33,12 +33,14 @@ pub(super) async fn listen(
             continue; // nothing new is taken, so nothing should happen any more
         }
         counts.take(&snapshot.actors, clock::now());
-        let witness = Witness { started: snapshot.started, done: counts.last(), beat: None };
+        let witness =
+            Witness { started: snapshot.started, done: counts.last(), senders: snapshot.senders.clone() };
         let limits = *limits.borrow();
         let found = {
             let view = journal.view();
             let open = view.silences().map(|s| (s.what.clone(), s.last)).collect();
-            changes(clock::now(), &limits, &facts(&witness, &view), &open)
+            let now = clock::now();
+            changes(now, &limits, &facts(&witness, &view, now), &open)
         };
         for change in found {
             if let Err(e) = journal.record(event(change)).await {

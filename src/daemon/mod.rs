@@ -80,6 +80,7 @@ impl Daemon<'_> {
             board: self.assembly.board.clone(),
             store: self.assembly.store.clone(),
             notices: self.assembly.notices.clone(),
+            senders: self.assembly.senders.clone(),
             notifier: notifier.clone(),
             drain: self.conf.supervisor.drain,
             stopping,

@@ -19,6 +19,7 @@ use crate::snapshot::{self, Late, Snapshot};
 use crate::store::Store;
 use crate::supervisor::meter::Board;
 use crate::supervisor::{ChildStatus, Status, Supervisor};
+use crate::tsd::Senders;
 
 const EVERY: Duration = Duration::from_secs(1);
 /// A supervisor that has not answered for this long is worth a line in the log.
@@ -33,6 +34,7 @@ pub(super) struct Pulse {
     pub board: Board,
     pub store: Store,
     pub notices: Vec<Notices>,
+    pub senders: Senders,
     pub notifier: Arc<Notifier>,
     pub drain: Duration,
     pub stopping: watch::Receiver<Option<Stopping>>,
@@ -96,6 +98,7 @@ impl Pulse {
             moving: self.board.motions(),
             wire: Some(self.store.wire()),
             not_taken,
+            senders: self.senders.now(),
             silences: self.journal.view().silences().cloned().collect(),
             stopping,
         }

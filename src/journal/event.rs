@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::package::{Md5Hex, Order, OrderId, PackageId, Priority, Reason, Sha256Hex, State};
+use crate::package::{Md5Hex, Order, OrderId, PackageId, Priority, Reason, Sender, Sha256Hex, State};
 
 /// The version that is written.
 pub const VERSION: u32 = 1;
@@ -134,6 +134,9 @@ pub enum Event {
     Committing {
         /// Which package.
         package: PackageId,
+        /// In whose chain; older programs wrote it in the commit alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sender: Option<Sender>,
         /// The sender's sequence number.
         sequence: u64,
         /// The exact bytes.
@@ -262,6 +265,9 @@ pub struct Facts {
     /// Sender and sequence of the commit, `gdx-login/1#7`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent_as: Option<String>,
+    /// Digest of the commit before it, by the same sender.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Sha256Hex>,
     /// Where it lies now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,

@@ -8,7 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::event::{Event, Facts, Line, Phase};
-use crate::package::{Draft, Order, OrderId, PackageId, Priority, Reason, Sha256Hex, State};
+use crate::package::{
+    Chains, Draft, Link, Name, Order, OrderId, PackageId, Priority, Reason, Sender, Sha256Hex, State,
+};
 
 /// What is known of a package.
 #[derive(Clone, Debug, Serialize)]
@@ -90,6 +92,12 @@ pub struct Doubt {
     pub refused: Option<bool>,
 }
 
+/// What is read of a commit that was decided here.
+#[derive(Deserialize)]
+struct BySender {
+    sender: Sender,
+}
+
 /// The sender's own chain of commits.
 #[derive(Clone, Debug, Default)]
 pub struct SentChain {
@@ -122,7 +130,11 @@ pub struct Fold {
     /// Those that may still need something.
     open_orders: BTreeSet<OrderId>,
     committing: BTreeMap<PackageId, String>,
-    sent: SentChain,
+    sent: BTreeMap<Sender, SentChain>,
+    /// The last one of each name under which we sent.
+    epochs: BTreeMap<Name, u32>,
+    chains: Chains,
+    born: Option<Timestamp>,
     silences: BTreeMap<String, Silence>,
     /// By artifact.
     doubts: BTreeMap<String, Doubt>,
@@ -143,6 +155,7 @@ impl Fold {
     pub fn apply(&mut self, line: &Line) {
         self.lines += 1;
         let at = line.at;
+        let _of_the_first_line = self.born.get_or_insert(at);
         match &line.event {
             Event::Doubted { artifact, times: 0, .. } => drop(self.doubts.remove(artifact)),
             Event::Doubted { artifact, who, reason, detail, times } => {
@@ -196,16 +209,26 @@ impl Fold {
                     (row.failures, row.retry_at) = (*failures, Some(*retry_at));
                 }
             }
-            Event::Moved { package, to, facts, .. } => self.moved(package, *to, facts, at),
+            Event::Moved { package, from, to, facts, .. } => {
+                if from.is_none() {
+                    self.received(package, facts, at);
+                }
+                self.moved(package, *to, facts, at);
+            }
             Event::Failed { package, failures, error, retry_at, .. } => {
                 if let Some(row) = self.packages.get_mut(package) {
                     (row.failures, row.retry_at) = (*failures, Some(*retry_at));
                     row.last_error = Some(error.clone());
                 }
             }
-            Event::Committing { package, sequence, commit } => {
+            Event::Committing { package, sender, sequence, commit } => {
                 let digest = Sha256Hex::of(commit.as_bytes());
-                self.sent = SentChain { sequence: *sequence, previous: Some(digest) };
+                let told = || serde_json::from_str(commit).ok().map(|BySender { sender }| sender);
+                if let Some(sender) = sender.clone().or_else(told) {
+                    let _before = self.epochs.insert(sender.name.clone(), sender.epoch);
+                    let chain = SentChain { sequence: *sequence, previous: Some(digest) };
+                    drop(self.sent.insert(sender, chain));
+                }
                 drop(self.committing.insert(package.clone(), commit.clone()));
             }
             Event::Placed { package, place } => {
@@ -228,6 +251,14 @@ impl Fold {
         }
     }
 
+    /// A package that is new here and came with a commit that was believed: it has its place in its sender's chain, whatever becomes of it.
+    fn received(&mut self, id: &PackageId, facts: &Facts, at: Timestamp) {
+        let place = facts.sent_as.as_deref().and_then(|place| place.parse().ok());
+        if let Some((place, digest)) = place.zip(facts.commit_sha256.clone()) {
+            self.chains.learn(id, &Link { place, digest, previous: facts.previous.clone() }, at);
+        }
+    }
+
     fn found(&mut self, draft: &Draft, order: &OrderId, at: Timestamp) {
         let row = self.enter(&draft.id, State::Found, at);
         (row.priority, row.order) = (draft.priority, Some(order.clone()));
@@ -247,7 +278,7 @@ impl Fold {
         macro_rules! learn {
             ($($field:ident),*) => { $( if facts.$field.is_some() { keep.$field.clone_from(&facts.$field); } )* };
         }
-        learn!(priority, files, bytes, manifest_sha256, commit_sha256, sent_as, place, md5);
+        learn!(priority, files, bytes, manifest_sha256, commit_sha256, sent_as, previous, place, md5);
         (keep.reason, keep.detail) = (facts.reason, facts.detail.clone());
         if matches!(to, State::Committed | State::Transferred) {
             drop(self.committing.remove(id));
@@ -358,9 +389,26 @@ impl Fold {
         self.silences.values()
     }
 
-    /// The last commit given out.
-    pub fn sent(&self) -> &SentChain {
-        &self.sent
+    /// The chains of commits of those whose packages came here.
+    pub fn chains(&self) -> &Chains {
+        &self.chains
+    }
+
+    /// When the journal was begun; none if it is empty.
+    pub fn born(&self) -> Option<Timestamp> {
+        self.born
+    }
+
+    /// The last commit given out in this chain.
+    pub fn sent(&self, sender: &Sender) -> SentChain {
+        self.sent.get(sender).cloned().unwrap_or_default()
+    }
+
+    /// Who a host of this name is as a sender. A journal that was lost is begun at another time, so its chain has another epoch: the receiver
+    /// takes that neither for a gap nor for a number that is given out twice.
+    pub fn sender(&self, host: &Name) -> Sender {
+        let begun = || self.born.map_or(1, |born| u32::try_from(born.as_second()).unwrap_or(u32::MAX));
+        Sender { name: host.clone(), epoch: self.epochs.get(host).copied().unwrap_or_else(begun) }
     }
 
     /// Packages in a state, by name.

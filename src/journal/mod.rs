@@ -35,7 +35,7 @@ pub use points::point;
 
 use crate::clock;
 use crate::lease::Lease;
-use crate::package::{Order, OrderId, PackageId, State};
+use crate::package::{Order, OrderId, PackageId, Place, State};
 use pending::{Condition, Pending};
 
 /// Events waiting for the disk; more callers than this wait their turn.
@@ -100,11 +100,12 @@ impl Journal {
     pub async fn decide_commit(
         &self,
         package: &PackageId,
-        sequence: u64,
+        place: &Place,
         commit: String,
     ) -> Result<bool, Arc<JournalError>> {
-        let event = Event::Committing { package: package.clone(), sequence, commit };
-        self.send(Condition::NextCommit(package.clone(), sequence), vec![event]).await
+        let (sender, sequence) = (Some(place.sender.clone()), place.sequence);
+        let event = Event::Committing { package: package.clone(), sender, sequence, commit };
+        self.send(Condition::NextCommit(package.clone(), place.clone()), vec![event]).await
     }
 
     /// Takes in a new package while fewer than `credit` are under way: counted where it is written, so that two sources

@@ -3,7 +3,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::event::Phase;
 use super::fold::Fold;
-use crate::package::{OrderId, PackageId, State};
+use crate::package::{OrderId, PackageId, Place, State};
 
 /// When a command may be written.
 pub(super) enum Condition {
@@ -12,7 +12,7 @@ pub(super) enum Condition {
     /// Only if the package is in this state.
     From(PackageId, Option<State>, State),
     /// Only if this is the sender's next commit, and the package is being uploaded and has none decided yet.
-    NextCommit(PackageId, u64),
+    NextCommit(PackageId, Place),
     /// Only if neither the order nor any of its packages is known, none of its artifacts is in an order that is not at its end
     /// or is being refused, and there is credit for the packages.
     NewOrder(OrderId, Vec<String>, Vec<PackageId>, usize),
@@ -28,7 +28,7 @@ pub(super) enum Condition {
 #[derive(Default)]
 pub(super) struct Pending {
     states: HashMap<PackageId, State>,
-    committing: HashMap<PackageId, u64>,
+    committing: HashMap<PackageId, Place>,
     orders: HashSet<OrderId>,
     ended: HashSet<OrderId>,
     artifacts: HashSet<String>,
@@ -93,13 +93,15 @@ impl Pending {
                 }
                 new
             }
-            Condition::NextCommit(id, sequence) => {
-                let last = self.committing.values().copied().max().unwrap_or(fold.sent().sequence);
+            Condition::NextCommit(id, place) => {
+                let before =
+                    self.committing.values().filter(|p| p.sender == place.sender).map(|p| p.sequence);
+                let last = before.max().unwrap_or(fold.sent(&place.sender).sequence);
                 let free = fold.committing(id).is_none() && !self.committing.contains_key(id);
                 let sends = self.state(fold, id) == Some(State::Uploading);
-                let next = *sequence == last + 1 && free && sends;
+                let next = place.sequence == last + 1 && free && sends;
                 if next {
-                    let _earlier = self.committing.insert(id.clone(), *sequence);
+                    let _earlier = self.committing.insert(id.clone(), place.clone());
                 }
                 next
             }

@@ -10,6 +10,10 @@ fn open(dir: &Path) -> (Journal, Owner) {
     (Journal::open(dir, &owner).unwrap(), owner)
 }
 
+fn place(number: u64) -> Place {
+    Place { sender: "here/1".parse().unwrap(), sequence: number }
+}
+
 fn id(n: usize) -> PackageId {
     format!("samples/Diag-{n}/r1").parse().unwrap()
 }
@@ -173,7 +177,8 @@ mod orders {
             let (order, id) = (OrderId("O".into()), id(1));
             let stop = [(id.clone(), State::Uploading)];
             let facts = Facts { reason: Some(Reason::Withdrawn), ..Facts::default() };
-            let decide = journal.decide_commit(&id, 1, "{}".into());
+            let first = place(1);
+            let decide = journal.decide_commit(&id, &first, "{}".into());
             let withdraw = journal.withdraw(
                 (&order, Phase::Opened),
                 &stop,
@@ -201,12 +206,12 @@ mod orders {
     async fn a_commit_is_decided_only_for_what_is_being_uploaded() {
         let dir = tempfile::tempdir().unwrap();
         let (journal, _owner) = open(dir.path());
-        assert!(!journal.decide_commit(&id(1), 1, "{}".into()).await.unwrap(), "nobody knows it");
+        assert!(!journal.decide_commit(&id(1), &place(1), "{}".into()).await.unwrap(), "nobody knows it");
         journal.step(&id(1), None, State::Packed, "t", Facts::default()).await.unwrap();
-        assert!(!journal.decide_commit(&id(1), 1, "{}".into()).await.unwrap());
+        assert!(!journal.decide_commit(&id(1), &place(1), "{}".into()).await.unwrap());
         journal.step(&id(1), Some(State::Packed), State::Uploading, "t", Facts::default()).await.unwrap();
-        assert!(journal.decide_commit(&id(1), 1, "{}".into()).await.unwrap());
-        assert_eq!(journal.view().sent().sequence, 1);
+        assert!(journal.decide_commit(&id(1), &place(1), "{}".into()).await.unwrap());
+        assert_eq!(journal.view().sent(&place(1).sender).sequence, 1);
     }
 
     #[tokio::test]
@@ -289,4 +294,31 @@ mod orders {
         assert!(!journal.order(order("B", "B", &[2]), None, 1).await.unwrap());
         assert!(journal.order(order("C", "C", &[]), None, 1).await.unwrap());
     }
+}
+
+#[tokio::test]
+async fn each_host_has_a_chain_of_its_own_and_a_lost_journal_begins_another() {
+    let (dir, before) = (tempfile::tempdir().unwrap(), clock::now().as_second());
+    let (journal, _owner) = open(dir.path());
+    let host = |name: &str| name.parse().unwrap();
+    assert_eq!(journal.view().sender(&host("new")).epoch, 1, "an empty journal");
+    for n in 1..=3 {
+        journal.step(&id(n), None, State::Packed, "t", Facts::default()).await.unwrap();
+        journal.step(&id(n), Some(State::Packed), State::Uploading, "t", Facts::default()).await.unwrap();
+    }
+    let epoch = journal.view().sender(&host("new")).epoch;
+    assert!((before..=clock::now().as_second()).contains(&i64::from(epoch)), "{epoch}");
+    // As an older program wrote it: the sender stands in the commit alone.
+    let commit = r#"{"sender":"here/1","sequence":1}"#.to_owned();
+    let old = Event::Committing { package: id(1), sender: None, sequence: 1, commit };
+    journal.record(old).await.unwrap();
+    assert_eq!(journal.view().sender(&host("here")), place(1).sender, "it keeps its epoch");
+    assert_eq!(journal.view().sent(&place(1).sender).sequence, 1);
+    assert!(!journal.decide_commit(&id(2), &place(1), "{}".into()).await.unwrap(), "given out");
+    assert!(journal.decide_commit(&id(2), &place(2), "{}".into()).await.unwrap());
+    let there: Place = "there/7#1".parse().unwrap();
+    assert!(journal.decide_commit(&id(3), &there, "{}".into()).await.unwrap(), "another host begins with 1");
+    let view = journal.view();
+    assert_eq!((view.sent(&there.sender).sequence, view.sent(&place(1).sender).sequence), (1, 2));
+    assert_eq!(view.sender(&host("there")).epoch, 7);
 }

@@ -276,7 +276,13 @@ async fn what_is_taken_back_is_stopped_wherever_it_is_before_its_commit() {
         b.run().await;
         b.check(Standing::Gone).await;
         assert!(!b.fake.asked().iter().any(|a| a.starts_with("end")), "there is nothing left to end");
-        assert!(!b.packing.journal.decide_commit(&package(1), 1, "{}".into()).await.unwrap());
+        assert!(
+            !b.packing
+                .journal
+                .decide_commit(&package(1), &"here/1#1".parse().unwrap(), "{}".into())
+                .await
+                .unwrap()
+        );
     }
 }
 
@@ -287,7 +293,13 @@ async fn what_is_taken_back_after_its_commit_was_decided_is_flagged_and_goes_on(
         b.ordered(order("O", &[1, 2])).await;
         b.run().await;
         b.moved(1, &UP[..2]).await;
-        assert!(b.packing.journal.decide_commit(&package(1), 1, "{}".into()).await.unwrap());
+        assert!(
+            b.packing
+                .journal
+                .decide_commit(&package(1), &"here/1#1".parse().unwrap(), "{}".into())
+                .await
+                .unwrap()
+        );
         if !decided_only {
             b.moved(1, &UP[1..]).await;
         }

@@ -24,7 +24,7 @@ use crate::disk::{Disk, Disks, Hold};
 use crate::journal::{Facts, Journal, Row};
 use crate::notices::Notices;
 use crate::package::{
-    COMMIT, COMMIT_SIG, Commit, Digests, MANIFEST, Manifest, PackageId, Priority, Reason, RelPath, Sender,
+    COMMIT, COMMIT_SIG, Commit, Digests, MANIFEST, Manifest, Name, PackageId, Priority, Reason, RelPath,
     Sha256Hex, State,
 };
 use crate::signature::Signer;
@@ -50,8 +50,8 @@ pub struct Sending {
     pub state_dir: PathBuf,
     /// Large files of one package at the same time.
     pub files_at_once: usize,
-    /// Who we are.
-    pub sender: Sender,
+    /// Where we are.
+    pub host: Name,
     /// Signs commits, if configured.
     pub signer: Option<Signer>,
     /// What lies in the tree and is not taken.
@@ -197,7 +197,8 @@ impl Sending {
             bytes: Some(bytes),
             manifest_sha256: Some(manifest_sha256),
             commit_sha256: Some(Sha256Hex::of(&text)),
-            sent_as: Some(format!("{}#{}", commit.sender, commit.sequence)),
+            sent_as: Some(commit.link(&text).place.to_string()),
+            previous: commit.previous,
             ..Facts::default()
         })
     }
@@ -283,7 +284,7 @@ impl Sending {
         manifest_sha256: Sha256Hex,
     ) -> Result<Commit, Failure> {
         loop {
-            let (decided, last) = {
+            let (decided, sender, last) = {
                 let view = self.journal.view();
                 if let Some(row) = view.package(id).filter(|row| row.state != State::Uploading) {
                     // Stopped while its bytes were on their way: no commit, so for the receiver there is no package.
@@ -292,7 +293,9 @@ impl Sending {
                         row.state
                     )));
                 }
-                (view.committing(id).map(str::to_owned), view.sent().clone())
+                let sender = view.sender(&self.host);
+                let last = view.sent(&sender);
+                (view.committing(id).map(str::to_owned), sender, last)
             };
             if let Some(text) = decided {
                 let commit = Commit::parse(text.as_bytes(), id).map_err(|e| Failure::Fatal(chain(&e)))?;
@@ -313,14 +316,15 @@ impl Sending {
                 files,
                 bytes,
                 manifest_sha256: manifest_sha256.clone(),
-                sender: self.sender.clone(),
+                sender,
                 sequence: last.sequence + 1,
                 previous: last.previous,
                 committed_at: clock::now(),
             };
             // False: another package took the number in this moment, so the next one is tried. Bounded by the number of
             // packages in flight, each of which takes one number.
-            if self.journal.decide_commit(id, commit.sequence, commit.to_text()).await? {
+            let text = commit.to_text();
+            if self.journal.decide_commit(id, &commit.link(text.as_bytes()).place, text).await? {
                 return Ok(commit);
             }
         }

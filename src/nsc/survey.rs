@@ -9,7 +9,7 @@ use crate::chain;
 use crate::disk::OnDisk;
 use crate::fs::{self, Fingerprint, FsError};
 use crate::package::{
-    MANIFEST, MAX_DOCUMENT_BYTES, Read, Reason, RelPath, expected_reads, is_document, mates,
+    MANIFEST, MAX_DOCUMENT_BYTES, Read, Reason, RelPath, alike, expected_reads, is_document, mates,
 };
 
 /// A file to be sent.
@@ -56,6 +56,10 @@ pub(super) fn survey(on: &OnDisk, tree: &Tree, dir: &Path) -> Result<Survey, Fai
             drop(documents.insert(rel.clone(), bytes));
         }
         drop(payload.insert(rel.clone(), Payload { path: rel, on_disk, source, expected: None }));
+    }
+    if let Some((one, other)) = alike(payload.keys()) {
+        let detail = format!("not every file system can tell {one} and {other} from each other; rename one");
+        return Err(Blame::stop(Reason::UnsafeContent, detail));
     }
     let reads = expected_reads(&documents).map_err(|e| Blame::stop(Reason::BadDocument, e))?;
     let pairs = match reads.is_empty() {

@@ -13,7 +13,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
-use serde_json::json;
 
 pub use super::send::Sending;
 use super::tree::Tree;
@@ -23,7 +22,7 @@ use crate::conf::WorkConf;
 use crate::disk::OnDisk;
 use crate::fs::{self, FsError};
 use crate::journal::Facts;
-use crate::package::{PackageId, Priority, Reason, Revision, State, Window};
+use crate::package::{Heartbeat, PackageId, Priority, Reason, Revision, State, Window};
 use crate::supervisor::meter::Meter;
 use crate::supervisor::station::Work;
 use crate::supervisor::timer::Timer;
@@ -213,18 +212,19 @@ impl Sending {
     }
 
     async fn heartbeat(&self) -> Result<(), Failure> {
-        let body = {
+        let beat = {
             let view = self.journal.view();
             let mut backlog: BTreeMap<Priority, u64> = Priority::ALL.map(|p| (p, 0)).into();
             for row in [State::Packed, State::Uploading].into_iter().flat_map(|s| view.in_state(s)) {
                 *backlog.entry(row.priority).or_default() += 1;
             }
-            let (sender, version) = (&self.sender, env!("CARGO_PKG_VERSION"));
-            json!({"version": 1, "at": clock::now(), "sender": sender, "program": version, "backlog": backlog,
-                "sequence": view.sent().sequence})
+            let sender = view.sender(&self.host);
+            let sequence = view.sent(&sender).sequence;
+            let (at, program) = (clock::now(), env!("CARGO_PKG_VERSION").to_owned());
+            Heartbeat { version: 1, at, sender, program, backlog, sequence }
         };
-        let key = format!("{}/heartbeat/{}", self.store.prefix(), self.sender);
-        Ok(self.store.put(&key, Bytes::from(body.to_string())).await?)
+        let key = format!("{}/heartbeat/{}", self.store.prefix(), beat.sender);
+        Ok(self.store.put(&key, Bytes::from(beat.to_text())).await?)
     }
 
     /// Brings a package to its end, from whatever step an earlier life left it at.

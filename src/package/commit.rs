@@ -9,7 +9,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{IdError, Kind, Name, PackageId, Priority, Revision, Sha256Hex};
+use super::{IdError, Kind, Link, Name, PackageId, Place, Priority, Revision, Sha256Hex};
 
 /// The largest `COMMIT` that is read, in bytes.
 pub const MAX_BYTES: u64 = 64 << 10;
@@ -98,6 +98,11 @@ pub enum CommitError {
         /// The package it names.
         says: PackageId,
     },
+    /// Without a place in its sender's chain.
+    #[error(
+        "COMMIT has number {0} and {1} digest of the one before: the first has none, all others have one"
+    )]
+    Chain(u64, &'static str),
     /// Numbers no sender writes.
     #[error("COMMIT promises {files} files and sequence {sequence}: both start at 1")]
     Nonsense {
@@ -138,7 +143,17 @@ impl Commit {
         if commit.files == 0 || commit.sequence == 0 {
             return Err(CommitError::Nonsense { files: commit.files, sequence: commit.sequence });
         }
-        Ok(commit)
+        match (commit.sequence, &commit.previous) {
+            (1, Some(_)) => Err(CommitError::Chain(1, "a")),
+            (2.., None) => Err(CommitError::Chain(commit.sequence, "no")),
+            _ => Ok(commit),
+        }
+    }
+
+    /// Its place in the chain of its sender. `text`: its bytes.
+    pub fn link(&self, text: &[u8]) -> Link {
+        let place = Place { sender: self.sender.clone(), sequence: self.sequence };
+        Link { place, digest: Sha256Hex::of(text), previous: self.previous.clone() }
     }
 }
 
@@ -188,6 +203,8 @@ mod tests {
             ("\"files\": 3", "\"files\": 0"),
             ("\"files\": 3", "\"files\": -3"),
             ("\"sequence\": 7", "\"sequence\": 0"),
+            ("\"sequence\": 7", "\"sequence\": 1"),
+            ("\"previous\": \"", "\"earlier\": \""),
             ("\"urgent\"", "\"soon\""),
             ("gdx-login/1", "gdx-login"),
             ("\"samples\"", "\"../samples\""),

@@ -27,6 +27,9 @@ pub enum ManifestError {
     /// Longer than [`MAX_BYTES`].
     #[error("SHA256SUMS has {0} bytes, more than is accepted")]
     TooLong(usize),
+    /// Two names that a file system may take for one.
+    #[error("SHA256SUMS has {0} and {1}, which not every file system can tell from each other")]
+    Alike(String, String),
     /// A line of another shape.
     #[error("line {line} of SHA256SUMS is wrong: {why}")]
     Line {
@@ -91,8 +94,34 @@ impl Manifest {
             }
             files.insert(path, digest);
         }
-        Ok(Self { files })
+        let manifest = Self { files };
+        match alike(manifest.files.keys()) {
+            Some((one, other)) => Err(ManifestError::Alike(one, other)),
+            None => Ok(manifest),
+        }
     }
+}
+
+/// Two of these names that differ in case alone, or of which one is a directory of the other. Names are ASCII ([`RelPath`]), so they have
+/// no other forms.
+pub fn alike<'a>(paths: impl IntoIterator<Item = &'a RelPath>) -> Option<(String, String)> {
+    let mut taken: BTreeMap<String, (&str, bool)> = BTreeMap::new();
+    for path in paths {
+        let text = path.as_str();
+        let ends = text.match_indices('/').map(|(at, _)| at).chain([text.len()]);
+        for end in ends {
+            let name = text.get(..end).unwrap_or(text);
+            let is_file = end == text.len();
+            match taken.get(&name.to_ascii_lowercase()) {
+                Some((other, other_is_file)) if *other != name || is_file || *other_is_file => {
+                    return Some(((*other).to_owned(), name.to_owned()));
+                }
+                Some(_) => {}
+                None => drop(taken.insert(name.to_ascii_lowercase(), (name, is_file))),
+            }
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -107,12 +136,12 @@ mod tests {
     #[test]
     fn the_text_is_sorted_bytewise_and_reads_back() {
         let mut m = Manifest::default();
-        for (n, path) in ["b", "a/z", "a.x", "B"].into_iter().enumerate() {
+        for (n, path) in ["b", "a/z", "a.x", "C"].into_iter().enumerate() {
             m.insert(path.parse().unwrap(), digest(n as u8));
         }
         let text = m.to_text();
         let paths: Vec<&str> = text.lines().map(|l| &l[66..]).collect();
-        assert_eq!(paths, ["B", "a.x", "a/z", "b"]);
+        assert_eq!(paths, ["C", "a.x", "a/z", "b"]);
         assert_eq!(Manifest::parse(text.as_bytes()).unwrap(), m);
     }
 
@@ -141,6 +170,34 @@ mod tests {
             if let Ok(m) = Manifest::parse(bytes.as_bytes()) {
                 prop_assert_eq!(m.to_text(), bytes);
             }
+        }
+    }
+
+    #[test]
+    fn names_that_a_file_system_may_take_for_one_are_refused() {
+        let found_alike = |paths: &[&str]| {
+            let mut manifest = Manifest::default();
+            for path in paths {
+                manifest.insert(path.parse().unwrap(), Sha256Hex::of(b""));
+            }
+            let found = super::alike(manifest.files.keys());
+            let read = Manifest::parse(manifest.to_text().as_bytes());
+            assert_eq!(matches!(read, Err(ManifestError::Alike(..))), found.is_some(), "{paths:?}");
+            found
+        };
+        for good in
+            [&["a", "b"][..], &["d/a", "d/b", "e/a", "da"], &["d.a", "d/a", "d-a"], &["a/a/a", "a/a/b"]]
+        {
+            assert_eq!(found_alike(good), None, "{good:?}");
+        }
+        for bad in [
+            &["A.vcf", "a.vcf"][..],
+            &["a", "a/b"],
+            &["D/a", "d/b"],
+            &["x/Y", "x/y/z"],
+            &["x/y/Z/a", "x/y/z/b"],
+        ] {
+            assert!(found_alike(bad).is_some(), "{bad:?}");
         }
     }
 }

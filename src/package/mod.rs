@@ -1,8 +1,10 @@
 //! What flows: names, states, digests and the files that describe a package. Pure: no actor, no network, no clock.
+mod chain;
 mod commit;
 mod decimal;
 mod digest;
 mod documents;
+mod heartbeat;
 mod id;
 mod manifest;
 mod mates;
@@ -11,6 +13,7 @@ mod reason;
 mod state;
 mod window;
 
+pub use chain::{Chains, Gap, Link, Place};
 pub use commit::{Commit, CommitError, MAX_BYTES as MAX_COMMIT_BYTES, Sender};
 pub use decimal::{Decimal, NoNumber};
 pub use digest::{Digests, HashState, Md5Hex, Sha256Hex};
@@ -18,8 +21,9 @@ pub use documents::{
     Analysis, DocumentError, MAX_BYTES as MAX_DOCUMENT_BYTES, Member, Params, Pedigree, Read, SampleDoc,
     Stats, check_structure, expected_reads, is_document, without_uuid,
 };
+pub use heartbeat::Heartbeat;
 pub use id::{IdError, Kind, Name, PackageId, Priority, RelPath, Revision};
-pub use manifest::{MANIFEST, MAX_BYTES as MAX_MANIFEST_BYTES, Manifest, ManifestError};
+pub use manifest::{MANIFEST, MAX_BYTES as MAX_MANIFEST_BYTES, Manifest, ManifestError, alike};
 pub use mates::{Unpaired, mates};
 pub use order::{Content, Draft, Fastq, Order, OrderId};
 pub use reason::Reason;

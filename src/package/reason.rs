@@ -62,6 +62,8 @@ reasons! {
     LimsStepLost = "lims-step-lost", "find the step of the sample in the LIMS; put the sample back in the queue or complete it there";
     /// `COMMIT` unreadable, misplaced or impossible.
     BadCommit = "bad-commit", "ask the sending side what it sent; nothing of this package was copied in";
+    /// Its sender gave a number out twice, or forgot what it had sent.
+    CommitFork = "commit-fork", "ask the sending side whether its state directory was copied or set back; the package is sent again as a new revision, under a new journal";
     /// No signature, or not one of an allowed signer.
     BadSignature = "bad-signature", "treat as an attempt to bring in foreign data until the sending side has explained it";
     /// `SHA256SUMS` is not the one that was committed, or not one this program accepts.

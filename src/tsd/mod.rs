@@ -6,7 +6,9 @@ mod doubts;
 pub mod landing;
 mod present;
 pub mod reading;
+pub mod senders;
 pub mod verifier;
 pub mod watcher;
 
 pub use landing::Landing;
+pub use senders::{Senders, Standing};

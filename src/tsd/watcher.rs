@@ -8,16 +8,20 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
+use tokio::time::{Instant, timeout_at};
 
 use super::doubts::Doubts;
 use super::landing::Landing;
+use super::senders::{self, Senders};
 use crate::blame::{Blame, Failure};
 use crate::chain;
 use crate::clock;
 use crate::conf::WorkConf;
 use crate::journal::{Facts, Journal};
 use crate::notices::Notices;
-use crate::package::{COMMIT, COMMIT_SIG, Commit, MAX_COMMIT_BYTES, PackageId, Reason, Sha256Hex, State};
+use crate::package::{
+    COMMIT, COMMIT_SIG, Commit, Heartbeat, Link, MAX_COMMIT_BYTES, PackageId, Place, Reason, Sender, State,
+};
 use crate::signature::{self, AllowedSigners};
 use crate::store::{Store, StoreError};
 use crate::supervisor::jitter;
@@ -30,6 +34,8 @@ pub const NAME: &str = "watcher";
 
 /// So many commits in a row that cannot be read, and the store itself is taken to be out of order.
 const GIVE_UP: u32 = 5;
+/// For all heartbeats together.
+const LISTEN: Duration = Duration::from_secs(20);
 /// So many new commits are read at one look, so that a flood of them does not keep the first ones waiting…
 const AT_A_LOOK: usize = 500;
 /// …and of so many waiting ones the priorities are kept; those beyond are read when others have gone.
@@ -60,6 +66,8 @@ pub struct Watching {
     pub refused: Notices,
     /// Packages whose commit could not be read at the last look.
     pub unread: Arc<Mutex<BTreeSet<PackageId>>>,
+    /// What is noticed of those who send.
+    pub senders: Senders,
 }
 
 /// What the watcher knows between two looks.
@@ -74,13 +82,13 @@ pub struct Watcher {
 #[derive(Clone, Default)]
 struct Known {
     /// They were believed and wait until there is room: with their priorities, so that the urgent ones come in first.
-    judged: Arc<Mutex<BTreeMap<PackageId, Facts>>>,
+    judged: Arc<Mutex<BTreeMap<PackageId, Believed>>>,
     /// They did not fit and are read again.
     doubts: Arc<Mutex<Doubts>>,
 }
 
 impl Known {
-    fn judged(&self) -> MutexGuard<'_, BTreeMap<PackageId, Facts>> {
+    fn judged(&self) -> MutexGuard<'_, BTreeMap<PackageId, Believed>> {
         self.judged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -89,13 +97,20 @@ impl Known {
     }
 }
 
+/// A commit that is believed.
+#[derive(Clone)]
+struct Believed {
+    facts: Facts,
+    link: Link,
+}
+
 /// What is thought of a commit.
 enum Verdict {
-    Good(Facts),
+    Good(Believed),
     /// What came is not right. Whether it is what the bucket holds is not proven by one answer.
     Odd(Reason, String),
     /// The commit is right, and there is no place for it.
-    Stopped(Reason, String),
+    Stopped(Believed, Reason, String),
 }
 
 impl Watcher {
@@ -135,7 +150,7 @@ fn package_of(prefix: &str, key: &str) -> Option<Result<PackageId, String>> {
 
 impl Watching {
     async fn look(&self, work: &WorkConf, known: &Known, meter: &Meter) -> Result<(), Failure> {
-        let (mut new, mut refused) = (BTreeSet::new(), BTreeMap::new());
+        let (mut new, mut refused, mut beating) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
         let prefix = self.store.prefix().to_owned();
         let below = format!("{prefix}/");
         let listing = self.store.list(&below, |object| {
@@ -145,7 +160,10 @@ impl Watching {
                     let _first = new.insert(id);
                 }
                 Some(Err(why)) => drop(refused.insert(object.key, why)),
-                _ => {}
+                _ => {
+                    let sender = senders::sender_of(&prefix, &object.key);
+                    beating.extend(sender.filter(|_| beating.len() < senders::MOST));
+                }
             }
         });
         listing.await?;
@@ -161,19 +179,54 @@ impl Watching {
             new.into_iter().partition(|id| failed.contains(id) || known.doubts().knows(id));
         let chosen = fresh.into_iter().take(fresh_room).chain(again).take(room.min(AT_A_LOOK));
         let trouble = self.believe(chosen, work, known, meter).await?;
-        let groups =
-            known.judged().iter().map(|(id, f)| (f.priority.unwrap_or_default(), 1, id.clone())).collect();
+        let groups = known
+            .judged()
+            .iter()
+            .map(|(id, b)| (b.facts.priority.unwrap_or_default(), 1, id.clone()))
+            .collect();
         let (window, under_way) = (work.window, self.journal.view().under_way());
         let (inside, outside) = window.let_in(under_way, groups);
         let limit = window.limit;
         let why = format!("wait in the bucket until fewer than {limit} are under way (work.under_way)");
-        self.refused.replace(refused);
         self.refused.crowd(outside, "package(s)", &why);
         for id in inside {
-            let Some(facts) = known.judged().remove(&id) else { continue };
-            let _moved = self.journal.step(&id, None, State::Seen, NAME, facts).await?;
+            let Some(Believed { facts, link }) = known.judged().remove(&id) else { continue };
+            // Asked here and not when it was read: only this actor takes commits in, one after the other.
+            let fork = self.journal.view().chains().fork(&id, &link);
+            let (to, facts) = match fork {
+                None => (State::Seen, facts),
+                Some(fork) => (State::Quarantined, stopped(facts, Reason::CommitFork, fork)),
+            };
+            let _moved = self.journal.step(&id, None, to, NAME, facts).await?;
+        }
+        self.listen(beating, &mut refused, meter).await;
+        self.refused.replace(refused);
+        let waiting: BTreeSet<Place> = known.judged().values().map(|b| b.link.place.clone()).collect();
+        let now = clock::now();
+        {
+            let view = self.journal.view();
+            self.senders.look(view.chains(), &waiting, view.born().unwrap_or(now), now);
         }
         trouble.map_or(Ok(()), Err)
+    }
+
+    /// Hears the heartbeats, behind everything else. One that cannot be read is said, and keeps the next look waiting for [`LISTEN`] at most.
+    async fn listen(&self, beating: BTreeSet<Sender>, refused: &mut BTreeMap<String, String>, meter: &Meter) {
+        let until = Instant::now() + LISTEN;
+        for sender in beating {
+            meter.alive();
+            let key = format!("{}/heartbeat/{sender}", self.store.prefix());
+            let beat = match timeout_at(until, self.store.get_small(&key, MAX_COMMIT_BYTES)).await {
+                Err(_) => Err(format!("it was not read within {LISTEN:?} with the others")),
+                Ok(Err(StoreError::NotFound(_))) => continue,
+                Ok(Err(error)) => Err(chain(&error)),
+                Ok(Ok(bytes)) => Heartbeat::parse(&bytes, &sender),
+            };
+            match beat {
+                Ok(beat) => self.senders.beats(beat, clock::now()),
+                Err(why) => drop(refused.insert(key, why)),
+            }
+        }
     }
 
     /// Reads new commits: those that can be believed wait for room, the others are stopped at the border. What cannot be read
@@ -204,10 +257,10 @@ impl Watching {
                 }
             };
             in_a_row = 0;
-            let (reason, detail) = match verdict {
-                Verdict::Good(facts) => {
+            let (facts, reason, detail) = match verdict {
+                Verdict::Good(believed) => {
                     known.doubts().settle(&id);
-                    drop(known.judged().insert(id, facts));
+                    drop(known.judged().insert(id, believed));
                     continue;
                 }
                 Verdict::Odd(reason, detail) => {
@@ -217,11 +270,11 @@ impl Watching {
                         tracing::warn!(package = %id, %reason, detail, left, "its COMMIT does not fit; it is read again");
                         continue;
                     }
-                    (reason, detail)
+                    (Facts::default(), reason, detail)
                 }
-                Verdict::Stopped(reason, detail) => (reason, detail),
+                Verdict::Stopped(believed, reason, detail) => (believed.facts, reason, detail),
             };
-            let facts = Facts { reason: Some(reason), detail: Some(detail), ..Facts::default() };
+            let facts = stopped(facts, reason, detail);
             let _moved = self.journal.step(&id, None, State::Quarantined, NAME, facts).await?;
         }
         Ok(trouble)
@@ -255,20 +308,28 @@ impl Watching {
                 return odd(Reason::BadSignature, chain(&e));
             }
         }
-        if self.landing.of(&id.kind).is_none() {
-            let detail = format!("there is no landing for kind {}", id.kind);
-            return Ok(Verdict::Stopped(Reason::UnknownKind, detail));
-        }
-        Ok(Verdict::Good(Facts {
+        let link = commit.link(&bytes);
+        let facts = Facts {
             priority: Some(commit.priority),
             files: Some(commit.files),
             bytes: Some(commit.bytes),
             manifest_sha256: Some(commit.manifest_sha256),
-            commit_sha256: Some(Sha256Hex::of(&bytes)),
-            sent_as: Some(format!("{}#{}", commit.sender, commit.sequence)),
+            commit_sha256: Some(link.digest.clone()),
+            sent_as: Some(link.place.to_string()),
+            previous: link.previous.clone(),
             ..Facts::default()
-        }))
+        };
+        let believed = Believed { facts, link };
+        if self.landing.of(&id.kind).is_none() {
+            let detail = format!("there is no landing for kind {}", id.kind);
+            return Ok(Verdict::Stopped(believed, Reason::UnknownKind, detail));
+        }
+        Ok(Verdict::Good(believed))
     }
+}
+
+fn stopped(facts: Facts, reason: Reason, detail: String) -> Facts {
+    Facts { reason: Some(reason), detail: Some(detail), ..facts }
 }
 
 #[cfg(test)]

@@ -128,6 +128,7 @@ async fn a_copier_that_stands_still_stops_the_watcher_at_the_limit_whatever_lies
     let mut world = World::new().await;
     let bucket = world.site.dir.join("store/p22-import/tsd-import/samples");
     let signer = Signer::from_file(&world.site.dir.join("nsc/secrets/signing-key")).unwrap();
+    let mut previous = None;
     for n in 0..600_u64 {
         let name = format!("Diag-{n:05}");
         let priority = if n >= 590 { Priority::Urgent } else { Priority::Normal };
@@ -142,10 +143,11 @@ async fn a_copier_that_stands_still_stops_the_watcher_at_the_limit_whatever_lies
             manifest_sha256: Sha256Hex::of(b"never fetched"),
             sender: Sender { name: "gdx-login".parse().unwrap(), epoch: 1 },
             sequence: n + 1,
-            previous: None,
+            previous: previous.take(),
             committed_at: tsd_import::clock::now(),
         };
         let (dir, text) = (bucket.join(name).join("r1"), commit.to_text());
+        previous = Some(Sha256Hex::of(text.as_bytes()));
         place(&dir.join("COMMIT.sig"), signer.sign(text.as_bytes()).unwrap().as_bytes());
         place(&dir.join("COMMIT"), text.as_bytes());
     }

@@ -250,7 +250,7 @@ async fn every_event_of_the_journal_is_understood_from_the_log() {
             error: odd.clone(),
             retry_at: at,
         },
-        Event::Committing { package: id.clone(), sequence: 1, commit: "{}".into() },
+        Event::Committing { package: id.clone(), sender: None, sequence: 1, commit: "{}".into() },
         incident("restart", Some(200)),
         Event::Restarted { actor: "packager".into(), incarnation: 2, down_ms: 321 },
         Event::Degraded { actor: "uploader".into(), why: odd.clone() },

@@ -7,13 +7,17 @@
 //! A failed fsync is never repeated: the kernel may have dropped the page, so a second success would prove nothing.
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FallocateFlags, RenameFlags};
 use rustix::io::Errno;
 
 use crate::lease::{self, Fenced};
+
+mod look;
+
+pub use look::{Fingerprint, Free, answers, dir_exists, file_exists, plain_files, same_file_system};
 
 /// What went wrong with which file; the text names both.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +110,42 @@ pub fn create_dir(dir: &Path) -> Result<(), FsError> {
     dir.parent().filter(|p| !p.as_os_str().is_empty()).map_or(Ok(()), sync_dir)
 }
 
+/// Creates a directory and what is missing between it and `area`, which must be there already: an unmounted disk looks like an empty
+/// directory, and nothing may be created in that. It is the kernel that says so, at the moment of the creation.
+pub fn create_dir_below(area: &Path, dir: &Path) -> Result<(), FsError> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let Some(parent) = dir.parent().filter(|parent| parent.starts_with(area)) else {
+        return answers(area);
+    };
+    if parent != area {
+        create_dir_below(area, parent)?;
+    }
+    permitted("create the directory", dir)?;
+    match fs::create_dir(dir) {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            answers(area)?;
+            return Err(FsError::at("create the directory", dir)(e));
+        }
+        done => done.map_err(FsError::at("create the directory", dir))?,
+    }
+    sync_dir(parent)
+}
+
+/// What a failpoint makes of a call: the error that it names.
+#[cfg(feature = "failpoints")]
+pub fn injected(errno: Option<&str>) -> io::Error {
+    match errno {
+        Some("ENOSPC") => Errno::NOSPC,
+        Some("EDQUOT") => Errno::DQUOT,
+        Some("EROFS") => Errno::ROFS,
+        _ => Errno::IO,
+    }
+    .into()
+}
+
 /// Writes a whole file so that a reader sees the old bytes or the new ones, and a power cut changes nothing of that.
 pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
     let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -187,6 +227,12 @@ pub fn remove_file(path: &Path) -> Result<(), FsError> {
     fs::remove_file(path).map_err(FsError::at("remove", path))
 }
 
+/// Removes a directory in which nothing lies; one in which something does is an error and stays.
+pub fn remove_dir(path: &Path) -> Result<(), FsError> {
+    permitted("remove the directory", path)?;
+    fs::remove_dir(path).map_err(FsError::at("remove the directory", path))
+}
+
 /// How [`open`] finds or makes its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -244,107 +290,10 @@ pub fn set_mode(path: &Path, mode: u32) -> Result<(), FsError> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(FsError::at("set the mode of", path))
 }
 
-/// All regular files below `dir`, sorted, relative. A link or special file is refused: a package holds plain files.
-pub fn plain_files(dir: &Path) -> Result<Vec<PathBuf>, FsError> {
-    let mut found = Vec::new();
-    for entry in walkdir::WalkDir::new(dir).follow_links(false).min_depth(1) {
-        let entry = entry.map_err(|e| {
-            let path = e.path().unwrap_or(dir).to_owned();
-            FsError::at("list", &path)(
-                e.into_io_error().unwrap_or_else(|| io::Error::other("a loop of links")),
-            )
-        })?;
-        if entry.file_type().is_file() {
-            let path = entry.path().strip_prefix(dir).unwrap_or(entry.path());
-            found.push(path.to_owned());
-        } else if !entry.file_type().is_dir() {
-            let odd = io::Error::other("neither a plain file nor a directory");
-            return Err(FsError::at("accept", entry.path())(odd));
-        }
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// What tells a source file's bytes from others without reading them. Who writes a file or puts another in its place changes it,
-/// unless times are set back (`touch -r`, `rsync -t` in place) or the file system's clock is too coarse to tell two writes apart:
-/// where bytes of two readings come together they are compared as well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Fingerprint {
-    /// Bytes.
-    pub size: u64,
-    /// Last modification, nanoseconds since the epoch.
-    pub mtime_ns: i128,
-    /// Inode number.
-    pub inode: u64,
-}
-
-impl Fingerprint {
-    /// Reads it from the file system.
-    pub fn of(path: &Path) -> Result<Self, FsError> {
-        Ok(Self::from(&fs::metadata(path).map_err(FsError::at("look at", path))?))
-    }
-
-    /// Of an open file, whatever bears its name meanwhile.
-    pub fn of_open(file: &File, path: &Path) -> Result<Self, FsError> {
-        Ok(Self::from(&file.metadata().map_err(FsError::at("look at", path))?))
-    }
-}
-
-impl From<&fs::Metadata> for Fingerprint {
-    fn from(m: &fs::Metadata) -> Self {
-        let mtime_ns = i128::from(m.mtime()) * 1_000_000_000 + i128::from(m.mtime_nsec());
-        Self { size: m.size(), mtime_ns, inode: m.ino() }
-    }
-}
-
-/// What an unprivileged user may still put on a file system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Free {
-    /// Which file system.
-    pub device: u64,
-    /// Bytes.
-    pub bytes: u64,
-    /// Files and directories; none: the file system has no such limit, or does not tell.
-    pub inodes: Option<u64>,
-}
-
-impl Free {
-    /// Of the file system that holds `path`.
-    pub fn at(path: &Path) -> Result<Self, FsError> {
-        let s =
-            rustix::fs::statvfs(path).map_err(|e| FsError::at("ask for free space at", path)(e.into()))?;
-        let device = fs::metadata(path).map_err(FsError::at("look at", path))?.dev();
-        let inodes = (s.f_files > 0).then_some(s.f_favail);
-        Ok(Self { device, bytes: s.f_bavail.saturating_mul(s.f_frsize), inodes })
-    }
-}
-
-/// Whether a directory is there. Only "there is none" is no: a mount that does not answer is an error, never an absence.
-pub fn dir_exists(path: &Path) -> Result<bool, FsError> {
-    match fs::metadata(path) {
-        Ok(found) => Ok(found.is_dir()),
-        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
-        Err(e) => Err(FsError::at("look at", path)(e)),
-    }
-}
-
-/// Makes sure that a place which must be there is there, before something missing below it is believed to be missing: an
-/// unmounted disk looks like an empty one. What comes back counts as an outage.
-pub fn answers(place: &Path) -> Result<(), FsError> {
-    match fs::read_dir(place) {
-        Ok(_) => Ok(()),
-        Err(e) if e.kind() == ErrorKind::NotFound => {
-            Err(FsError::at("find (is its disk mounted?)", place)(Errno::STALE.into()))
-        }
-        Err(e) => Err(FsError::at("list", place)(e)),
-    }
-}
-
-/// Whether two existing paths lie on one file system, so that hard links and atomic renames work between them.
-pub fn same_file_system(a: &Path, b: &Path) -> Result<bool, FsError> {
-    let dev = |p: &Path| Ok(fs::metadata(p).map_err(FsError::at("look at", p))?.dev());
-    Ok(dev(a)? == dev(b)?)
+/// Gives it to a group. Only its owner may, and only to a group of which it is a member.
+pub fn set_group(path: &Path, gid: u32) -> Result<(), FsError> {
+    permitted("give to its group", path)?;
+    std::os::unix::fs::lchown(path, None, Some(gid)).map_err(FsError::at("give to its group", path))
 }
 
 #[cfg(test)]
@@ -407,6 +356,20 @@ mod tests {
         let gone = answers(&dir.path().join("mnt")).unwrap_err();
         assert!(gone.is_outage() && gone.to_string().contains("is its disk mounted?"), "{gone}");
         assert!(!dir_exists(&dir.path().join("mnt")).unwrap());
+    }
+
+    #[test]
+    fn nothing_is_created_where_an_area_has_vanished() {
+        let dir = tempfile::tempdir().unwrap();
+        let area = dir.path().join("mnt/area");
+        let gone = create_dir_below(&area, &area.join("a/b")).unwrap_err();
+        assert!(gone.is_outage(), "{gone}");
+        assert!(create_dir_below(&area, &area).unwrap_err().is_outage());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        create_dir(&area).unwrap();
+        create_dir_below(&area, &area.join("a/b")).unwrap();
+        create_dir_below(&area, &area.join("a/b")).unwrap();
+        assert!(area.join("a/b").is_dir());
     }
 
     #[test]

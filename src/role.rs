@@ -7,17 +7,21 @@
 //! Children start sink first and stop source first. With `--only` a process runs a part of its role; the parts meet in the
 //! transfer tree (nsc) or in the journal (they must then share nothing else).
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use actix::Recipient;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::aside::Aside;
-use crate::conf::{Conf, NscConf, OrderSource, Role, Side, TsdConf, WorkConf};
-use crate::disk::{self, Disk, Disks, OnDisk, Space};
+use crate::conf::{Conf, Notifications, NscConf, OrderSource, Role, Side, TsdConf, WorkConf};
+use crate::disk::{Disk, Disks, OnDisk, Space};
 use crate::hashing::Hashing;
-use crate::journal::{self, Event, Journal};
+use crate::journal::Journal;
 use crate::notices::Notices;
+use crate::nsc::cleaning::{Cleaning, Stock};
 use crate::nsc::directory::{Directory, Shelves};
 use crate::nsc::exporter::Exporter;
 use crate::nsc::packager::{Packager, Packing, Patience};
@@ -29,14 +33,23 @@ use crate::nsc::{self, Tree};
 use crate::signature::{AllowedSigners, Signer};
 use crate::store::Store;
 use crate::supervisor::meter::Board;
-use crate::supervisor::station::{Manner, Renew, Station, Tuning, Wake, Weather, Work};
+use crate::supervisor::station::{Manner, Renew, Station, Tuning, Wake, Work};
 use crate::supervisor::turn::Rules;
-use crate::supervisor::{ChildSpec, Dice, Happening, Observer};
+use crate::supervisor::{ChildSpec, Dice};
 use crate::tsd::copier::{Copier, Copying};
+use crate::tsd::doorbell::{Bell, Doorbell};
+use crate::tsd::issuing::Issuing;
 use crate::tsd::verifier::{Verifier, Verifying};
 use crate::tsd::watcher::{Watcher, Watching};
-use crate::tsd::{self, Landing, Senders};
+use crate::tsd::{self, Landing, Senders, Share};
 
+mod records;
+
+pub use records::observer;
+use records::{disk_weather, weather};
+
+/// Receipts are looked at once in so many looks at the transfer tree.
+const RECEIPTS: u32 = 6;
 /// Messages that an actor's mailbox holds; all of them are doorbells.
 const MAILBOX: usize = 16;
 
@@ -69,10 +82,19 @@ pub struct Assembly {
     pub notices: Vec<Notices>,
     /// What a receiver notices of its senders.
     pub senders: Senders,
+    /// What rests at a sender.
+    pub stock: Stock,
+    /// What runs beside the actors and is no actor; ends with the process.
+    pub beside: Vec<Beside>,
+    /// With other hosts on one bucket; to be opened before the actors start.
+    pub share: Share,
     /// The way into the journal for those who must not wait.
     pub aside: Aside,
     retune: Retune,
 }
+
+/// Runs beside the actors. It never ends by itself; one that falls takes the process with it.
+pub type Beside = BoxFuture<'static, ()>;
 
 type Retune = Box<dyn Fn(&Conf) -> Result<(), String>>;
 
@@ -172,14 +194,15 @@ impl NscLive {
 struct TsdLive {
     work: WorkConf,
     interval: Duration,
+    whole: Duration,
     disk_floor: u64,
     landing: Landing,
 }
 
 impl TsdLive {
-    fn of(work: WorkConf, tsd: &TsdConf, disks: &Disks) -> Result<Self, String> {
-        let landing = Landing::new(tsd.landing.clone(), disks)?;
-        Ok(Self { work, interval: tsd.interval, disk_floor: tsd.disk_floor, landing })
+    fn of(work: WorkConf, tsd: &TsdConf, disks: &Disks, share: &Share) -> Result<Self, String> {
+        let landing = Landing::new(tsd.landing.clone(), disks, share.seat())?;
+        Ok(Self { work, interval: tsd.interval, whole: tsd.whole, disk_floor: tsd.disk_floor, landing })
     }
 }
 
@@ -209,6 +232,8 @@ impl Kit<'_> {
             refused: refused.clone(),
             reads: nsc.orders.reads,
         };
+        let cleaning = self.cleaning(nsc, &tree, &tree_disk)?;
+        let (stock, stuck) = (cleaning.stock.clone(), cleaning.notices.clone());
         let packing = Packing {
             journal: journal.clone(),
             source: source.clone(),
@@ -218,14 +243,15 @@ impl Kit<'_> {
             tree_disk,
             after: nsc.orders.complete_after,
             patience,
-            sends_here: self.only.is_empty() || self.only.iter().any(|o| o == nsc::uploader::NAME),
+            sends_here: self.runs(nsc::uploader::NAME),
             refusals: refusals.clone(),
         };
         let polling = Polling { source, journal, waiting: waiting.clone(), disks, delivery, patience };
         let (check, now) = (nsc.orders.check_every, live.clone());
         let uploader = self.child(nsc::uploader::NAME, false, None, move || {
             let NscLive { work, tree, scan, .. } = now.borrow().clone();
-            Uploader::new(Sending { tree, ..sending.clone() }, work, scan)
+            let cleaning = Cleaning { tree: tree.clone(), every: scan * RECEIPTS, ..cleaning.clone() };
+            Uploader::new(Sending { tree, ..sending.clone() }, cleaning, work, scan)
         });
         let now = live.clone();
         let packager = self.child(nsc::packager::NAME, false, Some(&uploader), move || {
@@ -242,7 +268,14 @@ impl Kit<'_> {
             }
             Ok(())
         };
-        Ok(self.assembly([uploader, packager, poller], vec![waiting, refused, refusals], set))
+        let notices = vec![waiting, refused, refusals, stuck];
+        Ok(Assembly { stock, ..self.assembly([uploader, packager, poller], notices, set) })
+    }
+
+    fn cleaning(&self, nsc: &NscConf, tree: &Tree, tree_disk: &Disk) -> Result<Cleaning, String> {
+        let (state_dir, every) = (&self.conf.state_dir, nsc.transfer.scan * RECEIPTS);
+        let (tree, disks) = ((tree.clone(), tree_disk.clone()), (&self.disks, self.state_disk.clone()));
+        Cleaning::new(self.journal.clone(), &nsc.cleaning, state_dir, tree, disks, every)
     }
 
     fn source(&self, nsc: &NscConf, tree_disk: &Disk) -> Result<Arc<dyn Source>, String> {
@@ -261,7 +294,8 @@ impl Kit<'_> {
     }
 
     fn tsd(self, tsd: &TsdConf) -> Result<Assembly, String> {
-        let (set, live) = watch::channel(TsdLive::of(self.conf.work, tsd, &self.disks)?);
+        let share = Share::new(&tsd.share, &self.store, &self.conf.host, &self.conf.state_dir);
+        let (set, live) = watch::channel(TsdLive::of(self.conf.work, tsd, &self.disks, &share)?);
         let signers = tsd.allowed_signers.as_deref().map(AllowedSigners::from_file).transpose();
         let signers = signers.map_err(|e| crate::chain(&e))?;
         let (refused, waiting, space) = (Notices::default(), Notices::default(), Space::default());
@@ -270,20 +304,27 @@ impl Kit<'_> {
         let (journal, store, disks) = (self.journal.clone(), self.store.clone(), self.disks.clone());
 
         let (now, own, on, hashing) = (live.clone(), journal.clone(), disks.clone(), self.hashing.clone());
+        let members = Arc::<AtomicUsize>::default();
+        let (claims, held, members_held) = (share.clone(), waiting.clone(), members.clone());
         let verifier = self.child(tsd::verifier::NAME, false, None, move || {
             let TsdLive { work, landing, .. } = now.borrow().clone();
-            let (journal, disks, hashing) = (own.clone(), on.clone(), hashing.clone());
-            Verifier::new(Verifying { journal, landing, disks, hashing, files_at_once }, work)
+            let (journal, share) = (own.clone(), claims.clone());
+            let (disks, hashing, waiting) = (on.clone(), hashing.clone(), held.clone());
+            let held = members_held.clone();
+            let verifying =
+                Verifying { journal, share, landing, disks, hashing, waiting, held, files_at_once };
+            Verifier::new(verifying, work)
         });
         let (now, own, from, on) = (live.clone(), journal.clone(), store.clone(), disks.clone());
-        let (full, hashing) = (waiting.clone(), self.hashing.clone());
+        let (full, hashing, claims) = (waiting.clone(), self.hashing.clone(), share.clone());
         let copier = self.child(tsd::copier::NAME, false, Some(&verifier), move || {
             let TsdLive { work, landing, disk_floor, .. } = now.borrow().clone();
-            let (journal, store, disks) = (own.clone(), from.clone(), on.clone());
+            let (journal, store, disks, share) = (own.clone(), from.clone(), on.clone(), claims.clone());
             let (space, waiting, hashing) = (space.clone(), full.clone(), hashing.clone());
             let copying = Copying {
                 journal,
                 store,
+                share,
                 landing,
                 disks,
                 hashing,
@@ -294,22 +335,57 @@ impl Kit<'_> {
             };
             Copier::new(copying, work)
         });
-        let (noted, noticed) = (refused.clone(), senders.clone());
+        let (bell, (noted, noticed)) = (Bell::default(), (refused.clone(), senders.clone()));
+        let (rung, claims) = (bell.clone(), share.clone());
         let watcher = self.child(tsd::watcher::NAME, true, Some(&copier), move || {
-            let TsdLive { work, landing, interval, .. } = live.borrow().clone();
+            let TsdLive { work, landing, interval, whole, .. } = live.borrow().clone();
             let (journal, store, refused) = (journal.clone(), store.clone(), noted.clone());
-            let (signers, unread, senders) = (signers.clone(), Arc::default(), noticed.clone());
-            let watching = Watching { journal, store, landing, signers, refused, unread, senders };
-            Watcher::new(watching, work, interval)
+            let (signers, senders) = (signers.clone(), noticed.clone());
+            let (bell, share, held) = (rung.clone(), claims.clone(), members.clone());
+            let watching = Watching {
+                journal,
+                store,
+                share,
+                landing,
+                signers,
+                refused,
+                senders,
+                held,
+                interval,
+                whole,
+                bell,
+            };
+            Watcher::new(watching, work)
         });
+        let shared = share.clone();
         let set = move |conf: &Conf| {
             if let Side::Tsd(tsd) = &conf.side {
-                let _before = set.send_replace(TsdLive::of(conf.work, tsd, &disks)?);
+                let _before = set.send_replace(TsdLive::of(conf.work, tsd, &disks, &shared)?);
             }
             Ok(())
         };
+        let mut beside: Vec<Beside> = Vec::new();
+        if self.runs(tsd::watcher::NAME) && tsd.notifications == Notifications::Auto {
+            let store = self.store.clone();
+            beside.push(Doorbell { store, bell }.keep().boxed());
+        }
+        if self.runs(tsd::verifier::NAME)
+            && let Some(receipts) = &tsd.receipts
+        {
+            let disk = self.disks.at("receipts", &receipts.dir)?;
+            let signer = receipts.key_file.as_deref().map(Signer::from_file).transpose();
+            let signer = signer.map_err(|e| crate::chain(&e))?;
+            let (journal, notices) = (self.journal.clone(), waiting.clone());
+            let (dir, host) = (receipts.dir.clone(), self.conf.host.clone());
+            beside.push(Issuing { journal, dir, disk, signer, host, notices }.keep().boxed());
+        }
         let assembly = self.assembly([verifier, copier, watcher], vec![refused, waiting], set);
-        Ok(Assembly { senders, ..assembly })
+        Ok(Assembly { senders, beside, share, ..assembly })
+    }
+
+    /// Whether this process has that actor.
+    fn runs(&self, actor: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|o| o == actor)
     }
 
     /// One actor. When it has done a unit, `next` is woken; one that only looks does so alone.
@@ -344,7 +420,7 @@ impl Kit<'_> {
         notices.push(self.disks.silent());
         let (mut specs, mut reach) = (Vec::new(), Vec::new());
         for child in children {
-            if self.only.is_empty() || self.only.iter().any(|o| o == child.spec.id()) {
+            if self.runs(child.spec.id()) {
                 // Without the sink of this process nothing is delivered, and the others can only pile up: the process ends,
                 // and is started again.
                 specs.push(if specs.is_empty() { child.spec.significant() } else { child.spec });
@@ -362,60 +438,8 @@ impl Kit<'_> {
             Ok(())
         };
         let (board, store, aside) = (self.board.clone(), self.store.clone(), self.aside.clone());
-        let senders = Senders::default();
-        Assembly { specs, board, store, notices, senders, aside, retune: Box::new(retune) }
+        let (senders, share) = (Senders::default(), Share::default());
+        let (stock, beside, retune) = (Stock::default(), Vec::new(), Box::new(retune));
+        Assembly { specs, board, store, notices, senders, share, stock, beside, aside, retune }
     }
-}
-
-/// Writes the beginning and the end of each outage into the journal.
-fn weather(aside: Aside) -> Weather {
-    Arc::new(move |actor: &'static str, why: Option<&str>, after: Duration| {
-        let actor = actor.to_owned();
-        let event = match why {
-            Some(why) => Event::Degraded { actor, why: why.to_owned() },
-            None => {
-                Event::Recovered { actor, after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX) }
-            }
-        };
-        aside.note(event);
-    })
-}
-
-/// The same for disks that do not answer.
-fn disk_weather(aside: Aside) -> disk::Weather {
-    Arc::new(move |disk: &str, why: Option<&str>, after: Duration| {
-        let actor = disk.to_owned();
-        let event = match why {
-            Some(why) => Event::Degraded { actor, why: why.to_owned() },
-            None => {
-                Event::Recovered { actor, after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX) }
-            }
-        };
-        aside.note(event);
-    })
-}
-
-/// Writes every incident and its end into the journal, which tells the log.
-pub fn observer(aside: Aside) -> Observer {
-    let ms = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
-    Arc::new(move |happening: Happening| {
-        let event = match happening {
-            Happening::Failed(incident) => Event::Incident(journal::Incident {
-                actor: incident.actor.to_owned(),
-                incarnation: incident.incarnation,
-                cause: incident.exit.word().to_owned(),
-                detail: incident.exit.detail().to_owned(),
-                in_hand: incident.in_hand,
-                streak: incident.streak,
-                budget_left: incident.budget_left,
-                next_delay_ms: incident.next_delay.map(ms),
-                action: incident.action.as_str().to_owned(),
-                outcome: incident.outcome,
-            }),
-            Happening::Recovered { actor, incarnation, down } => {
-                Event::Restarted { actor: actor.to_owned(), incarnation, down_ms: ms(down) }
-            }
-        };
-        aside.note(event);
-    })
 }

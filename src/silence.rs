@@ -31,14 +31,24 @@ pub enum What {
     Whole,
     /// The senders gave signs of life.
     Beating,
+    /// Something came of what senders say waits there.
+    Backlog,
     /// A package was put in place.
     Ready,
 }
 
 impl What {
     /// All.
-    pub const ALL: [Self; 7] =
-        [Self::Polled, Self::Committed, Self::Listed, Self::Seen, Self::Whole, Self::Beating, Self::Ready];
+    pub const ALL: [Self; 8] = [
+        Self::Polled,
+        Self::Committed,
+        Self::Listed,
+        Self::Seen,
+        Self::Whole,
+        Self::Beating,
+        Self::Backlog,
+        Self::Ready,
+    ];
 
     /// The word in the journal, the log and `[alarm]`.
     pub fn as_str(self) -> &'static str {
@@ -49,6 +59,7 @@ impl What {
             Self::Seen => "seen",
             Self::Whole => "whole",
             Self::Beating => "heartbeat",
+            Self::Backlog => "backlog",
             Self::Ready => "ready",
         }
     }
@@ -58,7 +69,7 @@ impl What {
         match self {
             Self::Polled => nsc::poller::NAME,
             Self::Committed => nsc::uploader::NAME,
-            Self::Listed | Self::Seen | Self::Whole | Self::Beating => tsd::watcher::NAME,
+            Self::Listed | Self::Seen | Self::Whole | Self::Beating | Self::Backlog => tsd::watcher::NAME,
             Self::Ready => tsd::verifier::NAME,
         }
     }
@@ -71,6 +82,7 @@ impl What {
             Self::Seen => limits.seen,
             Self::Whole => limits.whole,
             Self::Beating => limits.heartbeat,
+            Self::Backlog => limits.backlog,
             Self::Ready => limits.ready,
         }
     }
@@ -103,6 +115,9 @@ impl What {
             ),
             Self::Beating => format!(
                 "at least one of {waiting} sender(s) gave no sign of life for {long}: `status` shows which; ask the sending side whether its daemon runs and reaches the store"
+            ),
+            Self::Backlog => format!(
+                "{waiting} package(s) wait at a sender, by its own heartbeats, and none of them came for {long}: `status` shows which sender; ask there what its `status` says of the uploader, and whether a very large package or a low store.limit is the reason"
             ),
             Self::Ready => format!(
                 "{waiting} package(s) wait and none was put in place for {long}: see what `status` says of copier and verifier, then look at the disks"
@@ -224,6 +239,24 @@ fn last_beats(senders: &[Standing], now: Timestamp) -> Vec<Timestamp> {
     newest.into_values().map(|(_, found)| found).collect()
 }
 
+/// How many packages wait at senders of which nothing comes, and since when. Of a host its newest chain counts; the time in which we did
+/// not look ourselves does not. When it began is a time at which something happened only if we saw that: otherwise a restart would
+/// look like a package that came.
+fn backlog(senders: &[Standing], now: Timestamp) -> (Option<Timestamp>, Need) {
+    let mut newest: BTreeMap<&Name, &Standing> = BTreeMap::new();
+    for one in senders.iter().filter(|one| one.is_in_service(now)) {
+        let kept = newest.entry(&one.sender.name).or_insert(one);
+        if one.sender.epoch > kept.sender.epoch {
+            *kept = one;
+        }
+    }
+    let stuck: Vec<_> = newest.into_values().filter_map(|one| one.stuck).collect();
+    let waiting = stuck.iter().fold(0, |sum: u64, stuck| sum.saturating_add(stuck.waiting));
+    let since = stuck.iter().map(|stuck| now - age(stuck.since, stuck.looked)).min();
+    let last = since.filter(|_| stuck.iter().all(|stuck| stuck.seen_to_begin));
+    (last, Need::Packages { count: usize::try_from(waiting).unwrap_or(usize::MAX), oldest: since })
+}
+
 /// The facts of a process.
 pub fn facts(witness: &Witness, fold: &Fold, now: Timestamp) -> Vec<Fact> {
     const TO_SEND: &[State] = &[State::Packed, State::Uploading];
@@ -235,7 +268,10 @@ pub fn facts(witness: &Witness, fold: &Fold, now: Timestamp) -> Vec<Fact> {
     };
     let fact = |what: What| {
         let by_actor = witness.done.get(what.actor()).copied().flatten();
+        let by_senders = matches!(what, What::Whole | What::Beating | What::Backlog);
         let (last, need) = match what {
+            // Nothing is known of senders before the first look: an open alarm stays, and none begins.
+            _ if by_senders && by_actor.is_none() => (None, Need::Packages { count: 1, oldest: Some(now) }),
             What::Polled | What::Listed => (by_actor, Need::Always),
             What::Seen => {
                 let beat = witness.senders.iter().filter_map(|one| one.beat_found).max();
@@ -252,6 +288,7 @@ pub fn facts(witness: &Witness, fold: &Fold, now: Timestamp) -> Vec<Fact> {
                 let oldest = last.iter().min().copied();
                 (oldest, Need::Packages { count: last.len(), oldest })
             }
+            What::Backlog => backlog(&witness.senders, now),
             What::Committed => (fold.last_into(State::Committed), packages(TO_SEND)),
             What::Ready => (fold.last_into(State::Ready), packages(TO_LAND)),
         };

@@ -1,6 +1,7 @@
 use super::*;
-use crate::journal::{Event, Facts, Line};
+use crate::journal::{Event, Line};
 use crate::package::Sha256Hex;
+use crate::tsd::Stuck;
 use proptest::prelude::*;
 
 fn at(secs: i64) -> Timestamp {
@@ -16,6 +17,7 @@ fn limits(secs: u64) -> AlarmConf {
         seen: limit,
         whole: limit,
         heartbeat: limit,
+        backlog: limit,
         ready: limit,
     }
 }
@@ -32,7 +34,7 @@ fn fold(events: Vec<(i64, &str, State)>) -> Fold {
     let mut fold = Fold::default();
     for (seq, (secs, name, to)) in events.into_iter().enumerate() {
         let package = format!("samples/{name}/r1").parse().unwrap();
-        let event = Event::Moved { package, from: None, to, by: "t".into(), facts: Facts::default() };
+        let event = Event::Moved { package, from: None, to, by: "t".into(), facts: Box::default() };
         fold.apply(&Line { v: 1, seq: seq as u64, at: at(secs), prev: Sha256Hex::zero(), event });
     }
     fold
@@ -144,6 +146,7 @@ fn standing(sender: &str, beat: Option<i64>, missing: u64, since: Option<i64>) -
         sender: sender.clone(),
         program: "0".into(),
         backlog: BTreeMap::new(),
+        recent: Vec::new(),
         sequence: 0,
     };
     Standing {
@@ -153,6 +156,7 @@ fn standing(sender: &str, beat: Option<i64>, missing: u64, since: Option<i64>) -
         missing,
         gaps: Vec::new(),
         missing_since: since.map(at),
+        stuck: None,
         remark: None,
         sender,
     }
@@ -186,6 +190,48 @@ fn what_senders_miss_is_an_alarm_of_its_own_and_so_is_a_host_that_went_still() {
     assert_eq!(of(&hosts[..2], What::Beating, 131), None);
     assert_eq!(of(&hosts, What::Beating, 20 * 86_400), None, "taken out of service");
     assert_eq!(of(&[], What::Beating, 1000), None, "nobody was ever heard");
+}
+
+#[test]
+fn a_backlog_of_which_nothing_comes_is_an_alarm_until_something_does() {
+    let stuck = |since: i64, looked: i64, seen_to_begin: bool| {
+        Some(Stuck { waiting: 7, since: at(since), seen_to_begin, looked: at(looked) })
+    };
+    let one = |name: &str, stuck| Standing { stuck, ..standing(name, Some(10), 0, None) };
+    let now_open = |senders: &[Standing], looked: Option<i64>, now: i64, open: &[&str]| {
+        let done = witness(&[("watcher", looked)]);
+        let facts = facts(&Witness { senders: senders.to_vec(), ..done }, &Fold::default(), at(now));
+        let facts: Vec<Fact> = facts.into_iter().filter(|fact| fact.what == What::Backlog).collect();
+        let open = open.iter().map(|what| ((*what).to_owned(), at(20))).collect();
+        changes(at(now), &limits(60), &facts, &open)
+    };
+    let a = |since, looked| one("a/1", stuck(since, looked, true));
+    assert_eq!(now_open(&[a(20, 80)], Some(80), 80, &[]), [], "it may be on its way");
+    let begun = now_open(&[a(20, 81), one("b/1", None)], Some(81), 81, &[]);
+    let [Change::Silent { what: What::Backlog, why, last }] = &begun[..] else { panic!("{begun:?}") };
+    assert!(
+        why.starts_with("7 package(s) wait at a sender") && why.contains("none of them came for 1m 1s"),
+        "{why}"
+    );
+    assert_eq!(*last, at(20));
+    assert_eq!(now_open(&[a(20, 30)], Some(30), 500, &[]), [], "we did not look since, so we cannot tell");
+    assert_eq!(
+        now_open(&[one("a/1", stuck(20, 81, true)), one("a/2", None)], Some(81), 81, &[]),
+        [],
+        "an old chain"
+    );
+    // Open, it stays so while nothing comes, over a restart too, and ends with a commit or with the backlog.
+    assert_eq!(now_open(&[a(20, 200)], Some(200), 200, &["backlog"]), []);
+    assert_eq!(now_open(&[], None, 200, &["backlog"]), [], "nobody has looked yet");
+    assert_eq!(
+        now_open(&[one("a/1", stuck(200, 210, false))], Some(210), 210, &["backlog"]),
+        [],
+        "as far as is known"
+    );
+    for ended in [a(205, 210), one("a/1", None)] {
+        let ended = now_open(&[ended], Some(210), 210, &["backlog"]);
+        assert!(matches!(&ended[..], [Change::Heard { what, .. }] if what == "backlog"), "{ended:?}");
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::fs::{self, FsError};
 use crate::journal::Silence;
+use crate::nsc::cleaning::Resting;
 use crate::store::Wire;
 use crate::supervisor::ChildStatus;
 use crate::supervisor::meter::Motion;
 use crate::tsd::Standing;
+use crate::tsd::share::Sharing;
 
 /// Its name in the state directory.
 pub const FILE: &str = "status.json";
@@ -42,6 +44,12 @@ pub struct Snapshot {
     /// What a receiver notices of its senders.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub senders: Vec<Standing>,
+    /// What rests at a sender.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resting: Option<Resting>,
+    /// With other hosts on one bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<Sharing>,
     /// Open alarms about something that does not happen.
     #[serde(default)]
     pub silences: Vec<Silence>,
@@ -96,6 +104,8 @@ impl Snapshot {
             wire: None,
             not_taken: BTreeMap::new(),
             senders: Vec::new(),
+            resting: None,
+            share: None,
             silences: Vec::new(),
             stopping: None,
         }

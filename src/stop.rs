@@ -37,7 +37,7 @@ impl Stop {
     /// In our name, now.
     pub fn by_us(reason: &str) -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Self { by: user(|name| std::env::var(name).ok()), host, at: clock::now(), reason: reason.to_owned() }
+        Self { by: person(), host, at: clock::now(), reason: reason.to_owned() }
     }
 
     /// Where it lies.
@@ -115,6 +115,11 @@ fn first_line(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let line = text.lines().next().unwrap_or_default();
     line.chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
+/// Who uses this program, as far as the system knows.
+pub fn person() -> String {
+    user(|name| std::env::var(name).ok())
 }
 
 /// The person behind a service account is in `SUDO_USER`.

@@ -1,13 +1,21 @@
 //! The command line: what an operator can ask for. Each command has a file of its own.
+mod area;
+mod bucket;
+mod clean;
 mod config;
+mod custody;
 mod demo;
 mod doctor;
 mod drain;
 mod exit;
+mod journal;
 mod lookout;
+mod owned;
+mod reconcile;
 mod review;
 mod run;
 mod status;
+mod supersede;
 mod verify;
 
 use std::path::PathBuf;
@@ -82,18 +90,51 @@ enum Command {
     ///
     /// Exit codes: 0 nothing to do; 1 somebody is needed, or there is no answer; 78 there is nothing to read.
     Review(review::ReviewArgs),
+    /// List what rests below transferred/ and is old, or remove exactly what such a list names (nsc)
+    ///
+    /// `clean --older-than 30d > FILE` lists and changes nothing. `clean --list FILE --confirm DIGEST --reason TEXT` removes what FILE
+    /// names, if DIGEST (its last line) is that of FILE; what has changed since is left alone and named. Exit codes: 0 done; 1 not all
+    /// of it, or no answer in time; 69 a stop file forbids it; 75 try again later; 78 configuration or list are wrong.
+    Clean(clean::CleanArgs),
     /// Check a package directory against its SHA256SUMS and its documents, byte by byte
     Verify(verify::VerifyArgs),
+    /// Who had this package, when, on which host, with which digests: from the delivery to READY, with the commands that check it
+    ///
+    /// It only reads: the journal, the package if it is still there, and at the receiver what the bucket still holds of it where no
+    /// record keeps it. Exit codes: 0 told, nothing contradicts; 1 records contradict each other, it was not handed over, or there is
+    /// no such package; 78 there is nothing to read.
+    Custody(custody::CustodyArgs),
+    /// Compare journal, bucket, disks and LIMS: every difference, what to do, and with --fix what can safely be done (role tsd)
+    ///
+    /// With --fix a lost journal of a receiver is rebuilt. Nothing is deleted or overwritten, and nothing lands that may have landed
+    /// before. Exit codes: 0 nothing to do; 1 somebody is needed; 75 something did not answer, or a daemon runs (--fix); 78 configuration.
+    Reconcile(reconcile::ReconcileArgs),
+    /// Have a stopped package land in place of one of its name that was handed over; tsd, the daemon must be stopped
+    ///
+    /// Only what was stopped as `supersedes`. Nothing is deleted: what still lies at the destination is moved aside with --set-aside. Who
+    /// said so and why stand in the journal. Exit codes: 0 done; 1 refused; 75 a daemon runs, or a disk did not answer; 78 configuration.
+    Supersede(supersede::SupersedeArgs),
     /// Ask the store what it can do: rights, checksums, limits, clock, throughput; print the configuration lines for it
     ///
     /// It puts small objects below `<prefix>/doctor/`. Exit codes: 0 good; 75 the store does not answer; 78 somebody must mend
     /// something.
     Doctor(doctor::DoctorArgs),
+    /// Look at the journal
+    #[command(subcommand)]
+    Journal(JournalCommand),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Print the version
     Version,
+}
+
+#[derive(Subcommand, Debug)]
+enum JournalCommand {
+    /// Prove that every line is as it was written: numbers, digests from line to line, legal moves, commits one after the other
+    ///
+    /// It only reads, also while a daemon writes. Exit codes: 0 whole; 1 damaged (each line is named); 78 there is no journal.
+    Verify(journal::VerifyArgs),
 }
 
 #[derive(Subcommand, Debug)]
@@ -113,7 +154,12 @@ impl Cli {
             Command::Status(args) => status::status(&args),
             Command::Drain(args) => drain::drain(&args),
             Command::Review(args) => review::review(&args),
+            Command::Clean(args) => clean::clean(&args),
             Command::Verify(args) => verify::verify(&args),
+            Command::Custody(args) => custody::custody(&args),
+            Command::Reconcile(args) => reconcile::reconcile(&args),
+            Command::Supersede(args) => supersede::supersede(&args),
+            Command::Journal(JournalCommand::Verify(args)) => journal::verify(&args),
             Command::Config(ConfigCommand::Check(args)) => config::check(&args),
             Command::Doctor(args) => doctor::doctor(&args),
             Command::Version => exit::say(format_args!("tsd-import {}", env!("CARGO_PKG_VERSION"))),

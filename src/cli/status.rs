@@ -9,8 +9,9 @@ use serde_json::json;
 use super::ConfArgs;
 use super::exit::{Exit, say};
 use crate::clock;
-use crate::conf::Conf;
+use crate::conf::{Conf, Role};
 use crate::journal::{self, Fold, Holder, Owner, Row};
+use crate::nsc::cleaning::list;
 use crate::package::{Reason, State};
 use crate::review::{minute, size};
 use crate::snapshot::Snapshot;
@@ -188,6 +189,12 @@ impl Present {
                     m.unit
                 );
             }
+            for peer in seen.share.iter().flat_map(|share| &share.peers) {
+                say!("  shares the bucket with {} ({})", peer.host, peer.state);
+            }
+            if let Some(trouble) = seen.share.as_ref().and_then(|share| share.trouble.as_ref()) {
+                say!("! {trouble}");
+            }
             for one in &seen.senders {
                 self.say_sender(&mut t, one);
             }
@@ -195,6 +202,7 @@ impl Present {
                 say!("  waits: {who}: {why}");
             }
         }
+        self.say_resting(&mut t, conf);
         for row in self.fold.packages().filter(|r| r.failures > 0 && !r.state.is_settled()) {
             let error = row.last_error.as_deref().unwrap_or_default();
             say!("  failing: {} ({}, {} so far): {error}", row.id, row.state, row.failures);
@@ -227,6 +235,24 @@ impl Present {
         t
     }
 
+    /// What lies below `transferred/` and could leave it.
+    fn say_resting(&self, t: &mut String, conf: &Conf) {
+        let (mut packages, mut bytes) = (0u64, 0u64);
+        for row in list::resting(&self.fold) {
+            packages += 1;
+            bytes = bytes.saturating_add(row.facts.bytes.unwrap_or(0));
+        }
+        if conf.role != Role::Nsc || packages == 0 {
+            return;
+        }
+        let receipts = self.snapshot().and_then(|seen| seen.resting).and_then(|resting| resting.receipts);
+        let receipts = receipts.map_or(String::new(), |n| format!("; a receipt came for {n} of them"));
+        let _ok = writeln!(t, "transferred/: {packages} package(s), {} to be freed{receipts}", size(bytes));
+        for (id, cleaned) in self.fold.cleaning() {
+            let _ok = writeln!(t, "  its removal was begun at {}: {id}", minute(cleaned.at));
+        }
+    }
+
     /// What a receiver notices of one sender.
     fn say_sender(&self, t: &mut String, one: &Standing) {
         let beat = one.beat.as_ref().map_or("no heartbeat".into(), |beat| {
@@ -237,6 +263,9 @@ impl Present {
         if let Some(since) = one.missing_since {
             let (missing, gaps, since) = (one.missing, one.gaps.join(", "), minute(since));
             let _ok = writeln!(t, "  ! {missing} of its commits are not here, since {since}: {gaps}");
+        }
+        if let Some(stuck) = one.stuck {
+            let _ok = writeln!(t, "  none of what waits there has come since {}", minute(stuck.since));
         }
         if let Some(remark) = &one.remark {
             let _ok = writeln!(t, "  ! {remark}");

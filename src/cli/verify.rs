@@ -52,7 +52,7 @@ pub fn verify(args: &VerifyArgs) -> Result<(), Exit> {
                 bytesize::ByteSize(bytes)
             ))
         }
-        Err(fault @ check::Fault::Fs(_)) => Err(Exit::no(crate::chain(&fault))),
+        Err(fault @ (check::Fault::Fs(_) | check::Fault::NoPermit(_))) => Err(Exit::no(crate::chain(&fault))),
         Err(check::Fault::Wrong { reason, detail }) => {
             Err(Exit::no(format!("{}: {reason}: {detail}\nwhat to do: {}", dir.display(), reason.remedy())))
         }

@@ -5,6 +5,7 @@ mod reader;
 mod settings;
 mod types;
 mod wire;
+mod zone;
 
 use std::path::Path;
 
@@ -17,11 +18,11 @@ use reader::Reader;
 pub use reader::{Complaints, length_of_time};
 pub use settings::{DEFAULTS, Settings};
 pub use types::{
-    Again, AlarmConf, CompleteAfter, Conf, LandingConf, LimsConf, LogConf, NscConf, OnFailure, OnInvalid,
-    OrderSource, OrdersConf, ReadsCheck, Role, Side, StoreConf, SupervisorConf, TransferConf, TsdConf,
-    WorkConf,
+    Again, AlarmConf, CleaningConf, CompleteAfter, Conf, LimsConf, LogConf, NscConf, OnFailure, OnInvalid,
+    OrderSource, OrdersConf, ReadsCheck, Role, Side, StoreConf, SupervisorConf, TransferConf, WorkConf,
 };
 pub use wire::{CHECKSUMS, Checksum, Endurance, PaceConf, Proxy, RATE_WINDOW};
+pub use zone::{Group, LandingConf, Members, Notifications, ReceiptsConf, Revisions, ShareConf, TsdConf};
 
 impl Conf {
     /// Reads defaults, the file and the environment. `role` overrules the file's. Says everything that is wrong at once.
@@ -131,6 +132,7 @@ impl Conf {
                 }
                 dirs.push(("delivery.root".into(), &nsc.delivery_root));
                 dirs.push(("transfer.root".into(), &nsc.transfer.root));
+                nsc.cleaning.allowed_signers.iter().for_each(|p| file("cleaning.allowed_file", p));
             }
             Side::Tsd(tsd) => {
                 tsd.allowed_signers.iter().for_each(|p| file("signers.allowed_file", p));
@@ -149,6 +151,12 @@ impl Conf {
         {
             missing.push(format!("signing.key_file: {}", chain(&e)));
         }
+        if let Side::Tsd(tsd) = &self.side
+            && let Some(Err(e)) =
+                tsd.receipts.as_ref().and_then(|r| r.key_file.as_deref()).map(Secret::pem_from_file)
+        {
+            missing.push(format!("receipts.key_file: {}", chain(&e)));
+        }
         for (key, dir) in dirs.into_iter().filter(|(_, dir)| !dir.is_dir()) {
             missing.push(format!(
                 "{key}: {} is not a directory; create it or correct the setting",
@@ -156,6 +164,23 @@ impl Conf {
             ));
         }
         if missing.is_empty() { Ok(()) } else { Err(Complaints(missing)) }
+    }
+}
+
+impl Conf {
+    /// Complains about directories of receipts: packages are delivered without them too, so a missing mount is no reason not to start.
+    pub fn check_receipts(&self) -> Result<(), Complaints> {
+        let (key, dir) = match &self.side {
+            Side::Nsc(nsc) => ("cleaning.receipts", nsc.cleaning.receipts.as_deref()),
+            Side::Tsd(tsd) => ("receipts.dir", tsd.receipts.as_ref().map(|receipts| receipts.dir.as_path())),
+        };
+        match dir.filter(|dir| !dir.is_dir()) {
+            None => Ok(()),
+            Some(dir) => Err(Complaints(vec![format!(
+                "{key}: {} is not a directory; create it or correct the setting",
+                dir.display()
+            )])),
+        }
     }
 }
 

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use super::reader::Reader;
 use super::types::{
-    Again, AlarmConf, CompleteAfter, LandingConf, LimsConf, NscConf, OnFailure, OnInvalid, OrderSource,
-    OrdersConf, ReadsCheck, StoreConf, SupervisorConf, TransferConf, TsdConf, WorkConf,
+    Again, AlarmConf, CleaningConf, CompleteAfter, LimsConf, NscConf, OnFailure, OnInvalid, OrderSource,
+    OrdersConf, ReadsCheck, StoreConf, SupervisorConf, TransferConf, WorkConf,
 };
 use super::wire::{Proxy, pace};
+use super::zone::{LandingConf, Members, Notifications, ReceiptsConf, Revisions, ShareConf, TsdConf};
+use crate::lease;
 use crate::package::{Kind, Name, Priority, Window};
 use crate::supervisor::{Backoff, Limits};
 
@@ -93,6 +95,7 @@ pub(super) fn alarm(r: &mut Reader) -> AlarmConf {
         seen: r.optional_duration("alarm.seen"),
         whole: r.optional_duration("alarm.whole"),
         heartbeat: r.optional_duration("alarm.heartbeat"),
+        backlog: r.optional_duration("alarm.backlog"),
         ready: r.optional_duration("alarm.ready"),
     }
 }
@@ -207,7 +210,22 @@ pub(super) fn nsc(r: &mut Reader, wanted: bool) -> NscConf {
             scan: r.duration("transfer.scan"),
         },
         signing_key: r.optional_path("signing.key_file"),
+        cleaning: cleaning(r),
     }
+}
+
+fn cleaning(r: &mut Reader) -> CleaningConf {
+    let (after, receipts) = (r.optional_duration("cleaning.after"), r.optional_path("cleaning.receipts"));
+    let allowed_signers = r.optional_path("cleaning.allowed_file");
+    for (key, set) in
+        [("cleaning.after", after.is_some()), ("cleaning.allowed_file", allowed_signers.is_some())]
+    {
+        if set && receipts.is_none() {
+            let why = "needs cleaning.receipts: without receipts nothing is removed but by a person (`tsd-import clean`)";
+            r.complain(key, why);
+        }
+    }
+    CleaningConf { after, receipts, allowed_signers }
 }
 
 /// Of a site whose orders come from elsewhere nothing is asked about a LIMS but what the defaults say anyway.
@@ -275,8 +293,12 @@ fn lims(r: &mut Reader, orders: &OrdersConf, wanted: bool) -> LimsConf {
     }
 }
 
+/// Of one package, where nothing else is configured: several times the largest there is.
+const MAX_BYTES: u64 = 4 << 40;
+const MAX_FILES: u64 = 1_000_000;
+
 pub(super) fn tsd(r: &mut Reader, wanted: bool) -> TsdConf {
-    let interval = r.duration("watch.interval");
+    let (interval, whole) = (r.duration("watch.interval"), r.duration("watch.whole"));
     let allowed_signers = r.optional_path("signers.allowed_file");
     let disk_floor = r.bytes("disk.floor");
     let mut landing = BTreeMap::new();
@@ -287,6 +309,13 @@ pub(super) fn tsd(r: &mut Reader, wanted: bool) -> TsdConf {
             ready: r.flag(&key("ready")),
             dir_mode: r.mode(&key("dir_mode")),
             file_mode: r.mode(&key("file_mode")),
+            group: r.optional(&key("group"), "a group that this host knows"),
+            max_bytes: r
+                .optional(&key("max_bytes"), "a size such as 4 TiB")
+                .map_or(MAX_BYTES, |size: bytesize::ByteSize| size.0),
+            max_files: r.optional(&key("max_files"), "a number").unwrap_or(MAX_FILES),
+            members: r.optional(&key("members"), "any or landed").unwrap_or(Members::Any),
+            revisions: r.optional(&key("revisions"), "ask or land").unwrap_or(Revisions::Ask),
         };
         match name.parse::<Kind>() {
             Ok(kind) => drop(landing.insert(kind, place)),
@@ -296,5 +325,25 @@ pub(super) fn tsd(r: &mut Reader, wanted: bool) -> TsdConf {
     if wanted && landing.is_empty() {
         r.complain("landing", "must name at least one kind and its destination");
     }
-    TsdConf { interval, allowed_signers, disk_floor, landing }
+    let (dir, key_file) = (r.optional_path("receipts.dir"), r.optional_path("receipts.key_file"));
+    if dir.is_none() && key_file.is_some() {
+        r.complain("receipts.key_file", "needs receipts.dir");
+    }
+    let receipts = dir.map(|dir| ReceiptsConf { dir, key_file });
+    let notifications = r.get("watch.notifications", "auto or off").unwrap_or(Notifications::Off);
+    let share = share(r);
+    TsdConf { interval, whole, allowed_signers, disk_floor, receipts, notifications, landing, share }
+}
+
+fn share(r: &mut Reader) -> ShareConf {
+    let (claims, lease) = (r.flag("share.claims"), r.duration("share.lease"));
+    if !(lease::SHORTEST..=lease::LONGEST).contains(&lease) {
+        let why = format!("{lease:?} is not between {:?} and {:?}", lease::SHORTEST, lease::LONGEST);
+        r.complain("share.lease", why);
+    }
+    let prefix: String = r.get("share.prefix", "plain names joined by '/'").unwrap_or_default();
+    if prefix.split('/').any(|level| level.parse::<Name>().is_err()) {
+        r.complain("share.prefix", "must be plain names joined by '/', without one at the end");
+    }
+    ShareConf { claims, begin: r.flag("share.begin"), prefix, lease }
 }

@@ -234,8 +234,13 @@ impl Reader {
 
 const LENGTH_OF_TIME: &str = "a length of time such as \"90 s\" or \"10 min\"";
 
-/// Reads a length of time as people write it; zero and less make no sense anywhere.
+/// Reads a length of time as people write it, a day being 24 hours; zero and less make no sense anywhere.
 pub fn length_of_time(text: &str) -> Result<Duration, String> {
-    let span: jiff::SignedDuration = text.trim().parse().map_err(|e: jiff::Error| e.to_string())?;
+    let in_days = |_: &jiff::Error| {
+        let span: jiff::Span = text.trim().parse().ok()?;
+        span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok()
+    };
+    let span = text.trim().parse::<jiff::SignedDuration>();
+    let span = span.or_else(|e| in_days(&e).ok_or_else(|| e.to_string()))?;
     Duration::try_from(span).ok().filter(|d| !d.is_zero()).ok_or("must be above zero".to_owned())
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::wire::{Checksum, Endurance, PaceConf, Proxy};
+use super::zone::TsdConf;
 use crate::package::{Kind, Name, Priority, Window};
 use crate::supervisor::{Backoff, Limits};
 
@@ -102,6 +103,8 @@ pub struct AlarmConf {
     pub whole: Option<Duration>,
     /// tsd: a sign of life of a sender.
     pub heartbeat: Option<Duration>,
+    /// tsd: a package came of a sender that says that packages wait there.
+    pub backlog: Option<Duration>,
     /// tsd: a package became `READY`, while packages wait.
     pub ready: Option<Duration>,
 }
@@ -221,6 +224,19 @@ pub struct NscConf {
     pub transfer: TransferConf,
     /// Private key; none: unsigned.
     pub signing_key: Option<PathBuf>,
+    /// What may leave `transferred/`.
+    pub cleaning: CleaningConf,
+}
+
+/// What may leave `transferred/` by itself.
+#[derive(Clone, Debug, Default)]
+pub struct CleaningConf {
+    /// So long after its commit; none: never.
+    pub after: Option<Duration>,
+    /// Where receipts arrive; none: nothing leaves without a person.
+    pub receipts: Option<PathBuf>,
+    /// Who may sign receipts; none: unsigned ones are believed.
+    pub allowed_signers: Option<PathBuf>,
 }
 
 /// Where orders come from.
@@ -250,6 +266,7 @@ macro_rules! choice {
         }
     };
 }
+pub(super) use choice;
 
 choice! {
     /// When the source is told that a sample is exported.
@@ -388,30 +405,4 @@ pub struct TransferConf {
     pub settle: Option<Duration>,
     /// Between two looks.
     pub scan: Duration,
-}
-
-/// The secure zone.
-#[derive(Clone, Debug)]
-pub struct TsdConf {
-    /// Between two looks at the bucket.
-    pub interval: Duration,
-    /// Who may sign; none: unsigned is accepted.
-    pub allowed_signers: Option<PathBuf>,
-    /// Bytes that stay free.
-    pub disk_floor: u64,
-    /// Where each kind lands.
-    pub landing: BTreeMap<Kind, LandingConf>,
-}
-
-/// Where a kind lands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LandingConf {
-    /// Holds one directory per package.
-    pub destination: PathBuf,
-    /// Whether `READY` is written.
-    pub ready: bool,
-    /// Of directories; none: as the umask says.
-    pub dir_mode: Option<u32>,
-    /// Of files; none: as the umask says.
-    pub file_mode: Option<u32>,
 }

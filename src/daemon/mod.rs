@@ -81,6 +81,8 @@ impl Daemon<'_> {
             store: self.assembly.store.clone(),
             notices: self.assembly.notices.clone(),
             senders: self.assembly.senders.clone(),
+            stock: self.assembly.stock.clone(),
+            share: self.assembly.share.clone(),
             notifier: notifier.clone(),
             drain: self.conf.supervisor.drain,
             stopping,
@@ -93,6 +95,9 @@ impl Daemon<'_> {
         let _pulse = beside.spawn_on(pulse.beat(news), there);
         let _desk = beside.spawn_on(desk::keep(dir, latest, asker), there);
         let _ear = beside.spawn_on(ear, there);
+        for task in std::mem::take(&mut self.assembly.beside) {
+            let _runs = beside.spawn_on(task, there);
+        }
 
         let mut reading: Option<Reading> = None;
         let mut fatal: Option<String> = None;

@@ -14,12 +14,13 @@ use crate::clock;
 use crate::journal::Journal;
 use crate::notices::Notices;
 use crate::notify::Notifier;
+use crate::nsc::cleaning::Stock;
 use crate::package::State;
 use crate::snapshot::{self, Late, Snapshot};
 use crate::store::Store;
 use crate::supervisor::meter::Board;
 use crate::supervisor::{ChildStatus, Status, Supervisor};
-use crate::tsd::Senders;
+use crate::tsd::{Senders, Share};
 
 const EVERY: Duration = Duration::from_secs(1);
 /// A supervisor that has not answered for this long is worth a line in the log.
@@ -35,6 +36,8 @@ pub(super) struct Pulse {
     pub store: Store,
     pub notices: Vec<Notices>,
     pub senders: Senders,
+    pub stock: Stock,
+    pub share: Share,
     pub notifier: Arc<Notifier>,
     pub drain: Duration,
     pub stopping: watch::Receiver<Option<Stopping>>,
@@ -99,6 +102,8 @@ impl Pulse {
             wire: Some(self.store.wire()),
             not_taken,
             senders: self.senders.now(),
+            resting: self.stock.now(),
+            share: self.share.now(),
             silences: self.journal.view().silences().cloned().collect(),
             stopping,
         }

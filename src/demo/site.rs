@@ -273,7 +273,7 @@ signing.key_file = "{dir}/nsc/secrets/signing-key"
             }
             Role::Tsd => {
                 text += &format!(
-                    "watch.interval = \"1 s\"\nsigners.allowed_file = \"{dir}/tsd/secrets/allowed_signers\"\ndisk.floor = \"64 MiB\"\n"
+                    "watch.interval = \"1 s\"\nwatch.notifications = \"off\"\nsigners.allowed_file = \"{dir}/tsd/secrets/allowed_signers\"\ndisk.floor = \"64 MiB\"\n"
                 );
                 for (kind, ready) in [
                     ("samples", true),

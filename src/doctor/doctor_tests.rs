@@ -23,6 +23,7 @@ fn good() -> Facts {
         proxied: false,
         checksum: Checksum::Signed,
         conditional: false,
+        claims: false,
         part_size: 16 << 20,
         max_parts: 10_000,
     });

@@ -4,8 +4,8 @@ use std::time::Duration;
 use super::addressing::Elsewhere;
 use super::facts::{Answered, Facts, Right, Trouble};
 use super::refusal::{Pauses, is_about_the_request, settled};
-use crate::conf::Conf;
-use crate::store::{Answer, Load, Probe, Said, StoreError};
+use crate::conf::{Conf, Side};
+use crate::store::{Answer, Load, NoBell, Probe, Said, StoreError};
 
 /// After what was not examined for want of an object.
 const ASK_AGAIN: &str = "run doctor on the nsc side, then here again, or do so when something was sent";
@@ -27,6 +27,8 @@ pub(super) struct Exam {
     pub completed: Option<String>,
     pub elsewhere: Elsewhere,
     prefix: String,
+    /// Below which claims lie, if this is the side that has them.
+    pub claims: Option<String>,
     /// Everything is put below it.
     base: String,
     /// What is or may be in the bucket because of us.
@@ -65,6 +67,10 @@ impl Exam {
         let random = uuid::Uuid::new_v4().simple().to_string();
         let prefix = conf.store.prefix.clone();
         let base = format!("{prefix}/doctor/{}", random.get(..12).unwrap_or(&random));
+        let claims = match &conf.side {
+            Side::Tsd(tsd) => Some(format!("{prefix}/{}", tsd.share.prefix)),
+            Side::Nsc(_) => None,
+        };
         let (most, range_size) = (conf.store.parts_in_flight, conf.store.range_size);
         Self {
             probe,
@@ -77,6 +83,7 @@ impl Exam {
             completed: None,
             elsewhere,
             prefix,
+            claims,
             base,
             kept: Vec::new(),
         }
@@ -203,6 +210,7 @@ impl Exam {
                 self.facts.ranges = Answered::Unknown(why);
             }
         }
+        self.facts.notifications = self.notifications().await;
         let key = self.key("hello");
         let put = right(&self.put(&key, &Load::signed("hello doctor")).await, |_| false);
         drop(self.facts.rights.insert(Right::Put, put));
@@ -211,7 +219,21 @@ impl Exam {
         if let Ok(upload) = begun {
             self.abort(&key, &upload).await;
         }
+        self.sharing().await;
         Ok(self.end().await)
+    }
+
+    /// Whether it tells of new objects: it must answer, and then give a sign of life.
+    async fn notifications(&self) -> Answered {
+        let heard = async {
+            let mut listening = self.probe.listen(&format!("{}/", self.prefix)).await?;
+            listening.next().await
+        };
+        match heard.await {
+            Ok(_) => Answered::Yes,
+            Err(NoBell::Unknown(why)) => Answered::No(why),
+            Err(NoBell::Lost(why)) => Answered::Unknown(why),
+        }
     }
 
     /// A right to read. That there is no such object may be said before anybody looks at the key's rights.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::conf::{Checksum, Conf, Role};
+use crate::conf::{Checksum, Conf, Role, Side};
 
 /// What came of a question.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -158,6 +158,8 @@ pub struct Configured {
     pub checksum: Checksum,
     /// Whether puts are conditional.
     pub conditional: bool,
+    /// Whether packages are claimed.
+    pub claims: bool,
     /// Bytes.
     pub part_size: u64,
     /// The limit.
@@ -211,8 +213,12 @@ pub struct Facts {
     pub only_new_completed: Answered,
     /// Of eight such writers of one new key at once, how many were told that they wrote it.
     pub winners: Option<usize>,
+    /// Whether it holds the conditions on which claims rely; for the receiving side.
+    pub sharing: Answered,
     /// Whether ranges of an object are honoured.
     pub ranges: Answered,
+    /// Whether it tells of new objects.
+    pub notifications: Answered,
     /// Whether a key of 500 bytes below the prefix works.
     pub long_key: Answered,
     /// Whether a key of all characters that we use works.
@@ -237,6 +243,7 @@ impl Facts {
             proxied: store.proxy.is_some(),
             checksum: store.checksum,
             conditional: store.conditional,
+            claims: matches!(&conf.side, Side::Tsd(tsd) if tsd.share.claims),
             part_size: store.part_size,
             max_parts: store.max_parts,
         })
@@ -265,7 +272,9 @@ impl Facts {
             only_new: Answered::NotAsked,
             only_new_completed: Answered::NotAsked,
             winners: None,
+            sharing: Answered::NotAsked,
             ranges: Answered::NotAsked,
+            notifications: Answered::NotAsked,
             long_key: Answered::NotAsked,
             odd_key: Answered::NotAsked,
             up: Vec::new(),

@@ -207,6 +207,8 @@ impl Judge {
             }
             other => self.plain("ranges", other, "honoured", "not honoured"),
         }
+        let no = "not told of: a commit is seen when the bucket is looked through every watch.interval";
+        self.plain("notifications", &facts.notifications, "commits are looked at as they come", no);
         let no = "refused: packages with names and paths so long cannot be sent here";
         self.plain("keys of 500 bytes", &facts.long_key, "taken", no);
         match &facts.odd_key {
@@ -268,6 +270,7 @@ pub fn judge(facts: Facts) -> Report {
             judge.sums(&facts);
             judge.parts(&facts);
             judge.only_new(&facts);
+            judge.sharing(&facts);
             judge.rest(&facts);
             if judge.findings.iter().any(|finding| finding.mend) { 78 } else { 0 }
         }

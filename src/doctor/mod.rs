@@ -15,6 +15,7 @@ mod odd_tests;
 mod only_new;
 mod parts;
 mod refusal;
+mod sharing;
 mod sums;
 mod throughput;
 

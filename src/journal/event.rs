@@ -115,7 +115,7 @@ pub enum Event {
         by: String,
         /// What became known with it.
         #[serde(flatten)]
-        facts: Facts,
+        facts: Box<Facts>,
     },
     /// Work on a package failed and will be tried again.
     Failed {
@@ -148,6 +148,21 @@ pub enum Event {
         package: PackageId,
         /// Where it lies.
         place: String,
+    },
+    /// A package that was transferred leaves the sender's disk.
+    Cleaned {
+        /// Which.
+        package: PackageId,
+        /// False: it is about to. True: nothing of it is left there.
+        done: bool,
+        /// Its payload.
+        bytes: u64,
+        /// How it is known that it arrived: whose receipt, or `none`.
+        proof: String,
+        /// Actor or person.
+        by: String,
+        /// Why.
+        why: String,
     },
     /// An actor failed.
     Incident(Incident),
@@ -268,6 +283,12 @@ pub struct Facts {
     /// Digest of the commit before it, by the same sender.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Sha256Hex>,
+    /// tsd: the bytes of `COMMIT` as they were believed, if they are not too long to keep. In this line alone: no row keeps them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// The bytes of `COMMIT.sig`, as they were put (nsc) or believed (tsd). In this line alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
     /// Where it lies now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
@@ -277,9 +298,30 @@ pub struct Facts {
     /// The details of that, or a remark.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// Which host has it in hand or has settled it, where that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<String>,
+    /// Whose work on it was taken over when it was about to be put in place: their seats, the last one last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inherited: Option<Vec<String>>,
     /// md5 as delivered and as found, where they differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub md5: Option<(Md5Hex, Md5Hex)>,
+}
+
+/// How a package left the sender's disk, or is about to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Cleaned {
+    /// When.
+    pub at: Timestamp,
+    /// Its payload.
+    pub bytes: u64,
+    /// How it is known that it arrived.
+    pub proof: String,
+    /// Actor or person.
+    pub by: String,
+    /// Why.
+    pub why: String,
 }
 
 /// One failure of an actor as the supervisor saw it.

@@ -18,7 +18,7 @@ use crate::package::Sha256Hex;
 /// The file's name in the state directory.
 pub const FILE: &str = "journal.jsonl";
 /// No line is longer; a longer one is damage (the largest order has some 100 KiB).
-const MAX_LINE: u64 = 16 << 20;
+pub(super) const MAX_LINE: u64 = 16 << 20;
 
 /// A journal that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +97,8 @@ pub struct ReadReport {
 }
 
 /// Reads all whole lines of the journal in `dir` in order; a missing file has none. Never locks and never writes, so any
-/// process on any host may do it at any time.
+/// process on any host may do it at any time. A line is handed out when the next one vouches for it by its hash: of a line that was
+/// changed nothing is believed, least of all its time. The last one has nobody to vouch for it.
 pub fn read(dir: &Path, mut each: impl FnMut(Line)) -> Result<ReadReport, JournalError> {
     Ok(scan(&dir.join(FILE), &mut each)?.1)
 }
@@ -109,9 +110,13 @@ fn scan(path: &Path, each: &mut dyn FnMut(Line)) -> Result<(Tail, ReadReport), J
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((tail, report)),
         file => file.map_err(FsError::at("open the journal", path))?,
     };
-    let mut reader = BufReader::with_capacity(1 << 20, file);
+    // As long as it is now: a line that a daemon is writing at this moment would come in two pieces, and the first would look torn with
+    // something behind it.
+    let length = file.metadata().map_err(FsError::at("look at", path))?.len();
+    let mut reader = BufReader::with_capacity(1 << 20, file.take(length));
     let mut buffer = Vec::new();
     let mut wrong: Option<JournalError> = None;
+    let mut unproven: Option<Line> = None;
     loop {
         buffer.clear();
         let n = (&mut reader)
@@ -122,6 +127,7 @@ fn scan(path: &Path, each: &mut dyn FnMut(Line)) -> Result<(Tail, ReadReport), J
             break;
         }
         if let Some(wrong) = wrong.take() {
+            unproven.into_iter().for_each(each);
             return Err(wrong); // something follows it, so it is not a torn tail
         }
         let line = tail.seq + 1;
@@ -129,7 +135,7 @@ fn scan(path: &Path, each: &mut dyn FnMut(Line)) -> Result<(Tail, ReadReport), J
             Ok((parsed, hash)) => {
                 tail = Tail { seq: parsed.seq, hash };
                 report.whole += n as u64;
-                each(parsed);
+                unproven.replace(parsed).into_iter().for_each(&mut *each);
             }
             Err(Wrong::Version(found)) => {
                 return Err(JournalError::Version { path: path.to_owned(), line, found });
@@ -141,6 +147,7 @@ fn scan(path: &Path, each: &mut dyn FnMut(Line)) -> Result<(Tail, ReadReport), J
             }
         }
     }
+    unproven.into_iter().for_each(each);
     Ok((tail, report))
 }
 
@@ -167,7 +174,9 @@ fn understand(bytes: &[u8], tail: &Tail) -> Result<(Line, Sha256Hex), Wrong> {
         return Err(Wrong::Chain(format!("it has number {} after {}", line.seq, tail.seq)));
     }
     if line.prev != tail.hash {
-        return Err(Wrong::Chain("its `prev` is not the hash of the line before".into()));
+        return Err(Wrong::Chain(
+            "its `prev` is not the hash of the line before: one of the two was changed".into(),
+        ));
     }
     Ok((line, Sha256Hex::of(text)))
 }

@@ -4,120 +4,19 @@
 //! reads the file.
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
+use jiff::Timestamp;
+use serde::Deserialize;
 
-use super::event::{Event, Facts, Line, Phase};
+use super::event::{Cleaned, Event, Facts, Line, Phase};
+use super::rows::{Doubt, OrderRow, Row, SentChain, Silence};
 use crate::package::{
-    Chains, Draft, Link, Name, Order, OrderId, PackageId, Priority, Reason, Sender, Sha256Hex, State,
+    Chains, Draft, Kind, Link, Name, OrderId, PackageId, Priority, RECENT, Revision, Sender, Sha256Hex, State,
 };
-
-/// What is known of a package.
-#[derive(Clone, Debug, Serialize)]
-pub struct Row {
-    /// Which.
-    pub id: PackageId,
-    /// Where it is.
-    pub state: State,
-    /// Since when.
-    pub since: Timestamp,
-    /// When it was first known here.
-    pub first_seen: Timestamp,
-    /// How soon.
-    pub priority: Priority,
-    /// Failures since the last progress.
-    pub failures: u32,
-    /// Not before.
-    pub retry_at: Option<Timestamp>,
-    /// The last failure in words.
-    pub last_error: Option<String>,
-    /// The order it belongs to.
-    pub order: Option<OrderId>,
-    /// Whether it was renamed to its destination, where its consumer may have taken it since.
-    pub placed: bool,
-    /// All facts so far.
-    #[serde(flatten)]
-    pub facts: Facts,
-    /// The way so far.
-    pub way: Vec<(State, Timestamp)>,
-}
-
-/// What is known of an order.
-#[derive(Clone, Debug)]
-pub struct OrderRow {
-    /// All of it.
-    pub order: Order,
-    /// Where it is in the LIMS.
-    pub phase: Phase,
-    /// Since when.
-    pub since: Timestamp,
-    /// Its step.
-    pub step: Option<String>,
-    /// The last remark.
-    pub detail: Option<String>,
-    /// Failures to open or end its step.
-    pub failures: u32,
-    /// Not before.
-    pub retry_at: Option<Timestamp>,
-}
-
-/// For so long it is said of an order that it did not end as what was delivered: nothing tells when somebody has seen to it.
-pub const FLAGGED_FOR: SignedDuration = SignedDuration::from_hours(14 * 24);
-
-impl OrderRow {
-    /// Whether a person has to see to it.
-    pub fn wants_a_person(&self, now: Timestamp) -> bool {
-        match self.phase {
-            Phase::Review => true,
-            Phase::Flagged => now.duration_since(self.since) < FLAGGED_FOR,
-            _ => false,
-        }
-    }
-}
-
-/// A queued sample that cannot be exported as it is.
-#[derive(Clone, Debug, Serialize)]
-pub struct Doubt {
-    /// What the laboratory calls it.
-    pub who: String,
-    /// What is wrong.
-    pub reason: Reason,
-    /// In words.
-    pub detail: String,
-    /// At so many looks so far.
-    pub times: u32,
-    /// When it was first found so.
-    pub since: Timestamp,
-    /// Whether it is being put out of the queue (`false`), or was (`true`).
-    pub refused: Option<bool>,
-}
 
 /// What is read of a commit that was decided here.
 #[derive(Deserialize)]
 struct BySender {
     sender: Sender,
-}
-
-/// The sender's own chain of commits.
-#[derive(Clone, Debug, Default)]
-pub struct SentChain {
-    /// The last number given out.
-    pub sequence: u64,
-    /// Digest of the last commit's bytes.
-    pub previous: Option<Sha256Hex>,
-}
-
-/// Something that should have happened and did not, until now.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Silence {
-    /// What.
-    pub what: String,
-    /// In words.
-    pub why: String,
-    /// When it last happened.
-    pub last: Timestamp,
-    /// Since when it is an alarm.
-    pub since: Timestamp,
 }
 
 /// The present.
@@ -130,11 +29,15 @@ pub struct Fold {
     /// Those that may still need something.
     open_orders: BTreeSet<OrderId>,
     committing: BTreeMap<PackageId, String>,
+    /// Packages whose removal was begun and not ended.
+    cleaning: BTreeMap<PackageId, Cleaned>,
     sent: BTreeMap<Sender, SentChain>,
     /// The last one of each name under which we sent.
     epochs: BTreeMap<Name, u32>,
     chains: Chains,
     born: Option<Timestamp>,
+    /// See [`Fold::seat`].
+    seat: Option<String>,
     silences: BTreeMap<String, Silence>,
     /// By artifact.
     doubts: BTreeMap<String, Doubt>,
@@ -150,12 +53,23 @@ pub struct Fold {
     pub started: Option<Timestamp>,
 }
 
+/// From what tells one first line from all others, and never from how a program writes it down.
+fn seat(first: &Line) -> String {
+    let who = match &first.event {
+        Event::Started { host, pid, .. } => format!("{host} {pid}"),
+        _ => String::new(),
+    };
+    let digest = Sha256Hex::of(format!("{} {who}", first.at).as_bytes());
+    digest.as_str().chars().take(16).collect()
+}
+
 impl Fold {
     /// Takes one more line into account.
     pub fn apply(&mut self, line: &Line) {
         self.lines += 1;
         let at = line.at;
         let _of_the_first_line = self.born.get_or_insert(at);
+        let _once = self.seat.get_or_insert_with(|| seat(line));
         match &line.event {
             Event::Doubted { artifact, times: 0, .. } => drop(self.doubts.remove(artifact)),
             Event::Doubted { artifact, who, reason, detail, times } => {
@@ -226,8 +140,12 @@ impl Fold {
                 let told = || serde_json::from_str(commit).ok().map(|BySender { sender }| sender);
                 if let Some(sender) = sender.clone().or_else(told) {
                     let _before = self.epochs.insert(sender.name.clone(), sender.epoch);
-                    let chain = SentChain { sequence: *sequence, previous: Some(digest) };
-                    drop(self.sent.insert(sender, chain));
+                    let chain = self.sent.entry(sender).or_default();
+                    (chain.sequence, chain.previous) = (*sequence, Some(digest));
+                    chain.recent.push_back(package.clone());
+                    if chain.recent.len() > RECENT {
+                        drop(chain.recent.pop_front());
+                    }
                 }
                 drop(self.committing.insert(package.clone(), commit.clone()));
             }
@@ -235,6 +153,10 @@ impl Fold {
                 if let Some(row) = self.packages.get_mut(package) {
                     (row.facts.place, row.placed) = (Some(place.clone()), true);
                 }
+            }
+            Event::Cleaned { package, done, bytes, proof, by, why } => {
+                let (proof, by, why) = (proof.clone(), by.clone(), why.clone());
+                self.cleaned(package, *done, Cleaned { at, bytes: *bytes, proof, by, why });
             }
             Event::Started { .. } => self.started = Some(at),
             Event::Silent { what, why, last } => {
@@ -259,6 +181,16 @@ impl Fold {
         }
     }
 
+    fn cleaned(&mut self, id: &PackageId, done: bool, cleaned: Cleaned) {
+        if !done {
+            return drop(self.cleaning.insert(id.clone(), cleaned));
+        }
+        drop(self.cleaning.remove(id));
+        if let Some(row) = self.packages.get_mut(id) {
+            (row.facts.place, row.cleaned) = (None, Some(cleaned));
+        }
+    }
+
     fn found(&mut self, draft: &Draft, order: &OrderId, at: Timestamp) {
         let row = self.enter(&draft.id, State::Found, at);
         (row.priority, row.order) = (draft.priority, Some(order.clone()));
@@ -278,8 +210,23 @@ impl Fold {
         macro_rules! learn {
             ($($field:ident),*) => { $( if facts.$field.is_some() { keep.$field.clone_from(&facts.$field); } )* };
         }
-        learn!(priority, files, bytes, manifest_sha256, commit_sha256, sent_as, previous, place, md5);
+        learn!(
+            priority,
+            files,
+            bytes,
+            manifest_sha256,
+            commit_sha256,
+            sent_as,
+            previous,
+            place,
+            holder,
+            inherited,
+            md5
+        );
         (keep.reason, keep.detail) = (facts.reason, facts.detail.clone());
+        if to == State::Seen {
+            keep.inherited = None; // it begins anew, here
+        }
         if matches!(to, State::Committed | State::Transferred) {
             drop(self.committing.remove(id));
         }
@@ -304,6 +251,7 @@ impl Fold {
             last_error: None,
             order: None,
             placed: false,
+            cleaned: None,
             facts: Facts::default(),
             way: Vec::new(),
         });
@@ -374,6 +322,11 @@ impl Fold {
         self.committing.get(id).map(String::as_str)
     }
 
+    /// Packages whose removal from the sender's disk was begun and not ended.
+    pub fn cleaning(&self) -> impl Iterator<Item = (&PackageId, &Cleaned)> {
+        self.cleaning.iter()
+    }
+
     /// When a package last came into this state.
     pub fn last_into(&self, state: State) -> Option<Timestamp> {
         self.entered.get(&state).copied()
@@ -394,6 +347,11 @@ impl Fold {
         &self.chains
     }
 
+    /// Names the journal for ever, whatever host it is on: whoever has another one does not know what was done under this. None if it is empty.
+    pub fn seat(&self) -> Option<&str> {
+        self.seat.as_deref()
+    }
+
     /// When the journal was begun; none if it is empty.
     pub fn born(&self) -> Option<Timestamp> {
         self.born
@@ -409,6 +367,18 @@ impl Fold {
     pub fn sender(&self, host: &Name) -> Sender {
         let begun = || self.born.map_or(1, |born| u32::try_from(born.as_second()).unwrap_or(u32::MAX));
         Sender { name: host.clone(), epoch: self.epochs.get(host).copied().unwrap_or_else(begun) }
+    }
+
+    /// All packages from this one on, in order.
+    pub fn from(&self, first: &PackageId) -> impl Iterator<Item = &Row> {
+        self.packages.range(first..).map(|(_, row)| row)
+    }
+
+    /// All revisions of a package that are known, in order.
+    pub fn revisions(&self, kind: &Kind, name: &Name) -> impl Iterator<Item = &Row> {
+        let first = PackageId { kind: kind.clone(), name: name.clone(), revision: Revision(0) };
+        let last = PackageId { revision: Revision(u32::MAX), ..first.clone() };
+        self.packages.range(first..=last).map(|(_, row)| row)
     }
 
     /// Packages in a state, by name.

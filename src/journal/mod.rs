@@ -17,6 +17,9 @@ mod fold;
 mod owner;
 mod pending;
 mod points;
+mod proof;
+mod replay;
+mod rows;
 mod told;
 
 use std::path::Path;
@@ -26,12 +29,14 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
-pub use event::{Event, Facts, Incident, Line, Phase};
+pub use event::{Cleaned, Event, Facts, Incident, Line, Phase};
 use file::Appender;
 pub use file::{FILE, JournalError, ReadReport, read};
-pub use fold::{Doubt, FLAGGED_FOR, Fold, OrderRow, Row, SentChain, Silence};
+pub use fold::Fold;
 pub use owner::{Holder, Owner, OwnerError};
 pub use points::point;
+pub use proof::{Fault, Head, Proof, prove};
+pub use rows::{Doubt, FLAGGED_FOR, OrderRow, Row, SentChain, Silence};
 
 use crate::clock;
 use crate::lease::Lease;
@@ -91,7 +96,8 @@ impl Journal {
             let (package, from, to) = (package.to_string(), word(from), to.to_string());
             return Err(Arc::new(JournalError::Illegal { package, from, to }));
         }
-        let event = Event::Moved { package: package.clone(), from, to, by: by.to_owned(), facts };
+        let event =
+            Event::Moved { package: package.clone(), from, to, by: by.to_owned(), facts: facts.into() };
         self.send(Condition::From(package.clone(), from, to), vec![event]).await
     }
 
@@ -118,7 +124,8 @@ impl Journal {
         facts: Facts,
         credit: usize,
     ) -> Result<bool, Arc<JournalError>> {
-        let event = Event::Moved { package: package.clone(), from: None, to, by: by.to_owned(), facts };
+        let event =
+            Event::Moved { package: package.clone(), from: None, to, by: by.to_owned(), facts: facts.into() };
         self.send(Condition::Enter(package.clone(), to, credit), vec![event]).await
     }
 
@@ -161,7 +168,7 @@ impl Journal {
             from: Some(*from),
             to: State::Quarantined,
             by: by.to_owned(),
-            facts: facts.clone(),
+            facts: Box::new(facts.clone()),
         };
         let mut events: Vec<Event> = stop.iter().map(moved).collect();
         let detail = Some(detail);

@@ -18,6 +18,7 @@ pub fn point(event: &Event) -> Option<String> {
         Event::Failed { .. } => "failed".into(),
         Event::Committing { .. } => "committing".into(),
         Event::Placed { .. } => "placed".into(),
+        Event::Cleaned { done, .. } => format!("cleaned:{done}"),
         Event::Incident(_) => "incident".into(),
         Event::Restarted { .. } => "restarted".into(),
         Event::Degraded { .. } => "degraded".into(),

@@ -56,6 +56,10 @@ pub(super) fn tell(event: &Event) {
             info!(event = "committing", %package, sequence, "commit decided");
         }
         Event::Placed { package, place } => info!(event = "placed", %package, place, "put in place"),
+        Event::Cleaned { package, done, bytes, proof, by, why } => {
+            let message = if *done { "cleaned from transferred/" } else { "about to leave transferred/" };
+            info!(event = "cleaned", %package, done, bytes, proof, by, why, "{message}");
+        }
         Event::Incident(i) => error!(
             event = "incident",
             actor = i.actor,

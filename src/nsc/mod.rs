@@ -1,11 +1,12 @@
 //! The sequencing centre, in order of flow: [`poller`] (LIMS queue → orders) → [`packager`] (orders → packages in the
 //! transfer tree, and the LIMS step from claim to completion) → [`uploader`] (packages → the bucket, `COMMIT` last).
 mod claim;
+pub mod cleaning;
 pub mod directory;
 mod doubts;
 pub mod exporter;
 pub mod fastq;
-mod ledger;
+pub(crate) mod ledger;
 mod order;
 mod outcome;
 mod pack;

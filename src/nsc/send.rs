@@ -187,9 +187,11 @@ impl Sending {
         let manifest_sha256 = Sha256Hex::of(text.as_bytes());
         let commit = self.decide(id, priority, files, bytes, manifest_sha256.clone()).await?;
         let text = Bytes::from(commit.to_text());
+        let mut signature = None;
         if let Some(signer) = &self.signer {
-            let signature = signer.sign(&text).map_err(|e| Failure::Outage(chain(&e)))?;
-            self.store.put(&self.store.key(id, COMMIT_SIG), Bytes::from(signature)).await?;
+            let signed = signer.sign(&text).map_err(|e| Failure::Outage(chain(&e)))?;
+            self.store.put(&self.store.key(id, COMMIT_SIG), Bytes::from(signed.clone())).await?;
+            signature = Some(signed);
         }
         self.store.put(&self.store.key(id, COMMIT), text.clone()).await?;
         Ok(Facts {
@@ -199,6 +201,7 @@ impl Sending {
             commit_sha256: Some(Sha256Hex::of(&text)),
             sent_as: Some(commit.link(&text).place.to_string()),
             previous: commit.previous,
+            signature,
             ..Facts::default()
         })
     }

@@ -4,6 +4,7 @@
 //! {root}/production/{urgent,high,normal}/<kind>/<package>               waiting
 //! {root}/production/transferred/{urgent,high,normal}/<kind>/<package>   committed
 //! {root}/production/.packing/<kind>/<package>                           being built; never taken
+//! {root}/production/.cleaning/<kind~package~revision>                   being removed
 //! ```
 //! The directory of a package that is exported again is `NAME~r2`, `NAME~r3`…; the files in it are called as ever.
 //! Packages may be put here by others. One is whole when the marker file is in it (our own packager writes it too), or, only
@@ -76,6 +77,11 @@ impl Tree {
     /// Where it is built.
     pub fn packing(&self, id: &PackageId) -> PathBuf {
         self.production.join(".packing").join(id.kind.as_str()).join(id.dir_name())
+    }
+
+    /// Where packages go to be removed, on the tree's file system.
+    pub fn cleaning(&self) -> PathBuf {
+        self.production.join(".cleaning")
     }
 
     /// For temporary files that must never be seen in a package; on the tree's file system.

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 
+use super::cleaning::Cleaning;
 pub use super::send::Sending;
 use super::tree::Tree;
 use crate::blame::{Blame, Failure, put_on_record, weight};
@@ -44,6 +45,8 @@ pub enum Unit {
     Sweep,
     /// Abort the uploads that this package left behind.
     Abort(PackageId),
+    /// Let go what rests below `transferred/` and may go.
+    Clean,
     /// Bring this package one step further.
     Send(PackageId),
 }
@@ -55,6 +58,7 @@ impl std::fmt::Display for Unit {
             Self::Heartbeat => f.write_str("heartbeat"),
             Self::Sweep => f.write_str("sweep of upload progress"),
             Self::Abort(id) => write!(f, "unfinished uploads of {id}"),
+            Self::Clean => f.write_str("cleaning of transferred/"),
             Self::Send(id) => id.fmt(f),
         }
     }
@@ -63,19 +67,22 @@ impl std::fmt::Display for Unit {
 /// What the uploader knows between two turns.
 pub struct Uploader {
     sending: Sending,
+    cleaning: Cleaning,
     work: WorkConf,
     scan: Timer,
     beat: Timer,
     sweep: Timer,
+    clean: Timer,
     /// What a sweep has found.
     left: Rc<RefCell<BTreeSet<PackageId>>>,
 }
 
 impl Uploader {
     /// A fresh one, for every incarnation.
-    pub fn new(sending: Sending, work: WorkConf, scan_every: Duration) -> Self {
+    pub fn new(sending: Sending, cleaning: Cleaning, work: WorkConf, scan_every: Duration) -> Self {
         let (scan, beat, sweep) = (Timer::new(scan_every), Timer::new(HEARTBEAT), Timer::new(SWEEP));
-        Self { sending, work, scan, beat, sweep, left: Rc::default() }
+        let clean = Timer::new(scan_every);
+        Self { sending, cleaning, work, scan, beat, sweep, clean, left: Rc::default() }
     }
 }
 
@@ -95,6 +102,9 @@ impl Work for Uploader {
         if self.sweep.is_due() {
             units.push(Unit::Sweep);
         }
+        if self.clean.is_due() && tree_disk.takes_work() {
+            units.push(Unit::Clean);
+        }
         let left = self.left.borrow();
         units.extend(left.iter().filter(|id| disks.is_free(&id.to_string())).cloned().map(Unit::Abort));
         let view = self.sending.journal.view();
@@ -107,7 +117,7 @@ impl Work for Uploader {
     fn weight(&self, unit: &Unit) -> Weight {
         match unit {
             Unit::Send(id) => weight(&self.sending.journal.view(), id),
-            Unit::Scan | Unit::Heartbeat | Unit::Sweep | Unit::Abort(_) => Weight::SERVICE,
+            Unit::Scan | Unit::Heartbeat | Unit::Sweep | Unit::Clean | Unit::Abort(_) => Weight::SERVICE,
         }
     }
 
@@ -123,6 +133,10 @@ impl Work for Uploader {
                 let left = self.left.clone();
                 let sweep = async move { sending.sweep().await.map(|found| left.borrow_mut().extend(found)) };
                 self.sweep.round(sweep).boxed_local()
+            }
+            Unit::Clean => {
+                let cleaning = self.cleaning.clone();
+                self.clean.round(async move { cleaning.turn().await }).boxed_local()
             }
             Unit::Abort(id) => {
                 let left = self.left.clone();
@@ -141,7 +155,7 @@ impl Work for Uploader {
     }
 
     fn needs_outside(&self, unit: &Unit) -> bool {
-        !matches!(unit, Unit::Scan | Unit::Sweep)
+        !matches!(unit, Unit::Scan | Unit::Sweep | Unit::Clean)
     }
 
     fn accident(&self, what: String) -> Blame {
@@ -153,7 +167,8 @@ impl Work for Uploader {
         async move {
             match unit {
                 Unit::Send(id) => put_on_record(&journal, &work, NAME, &id, blame).await,
-                Unit::Scan | Unit::Heartbeat | Unit::Sweep | Unit::Abort(_) => Ok(()), // logged by the station; the next one comes by timer
+                // Logged by the station; the next one comes by timer.
+                Unit::Scan | Unit::Heartbeat | Unit::Sweep | Unit::Clean | Unit::Abort(_) => Ok(()),
             }
         }
         .boxed_local()
@@ -219,9 +234,10 @@ impl Sending {
                 *backlog.entry(row.priority).or_default() += 1;
             }
             let sender = view.sender(&self.host);
-            let sequence = view.sent(&sender).sequence;
+            let sent = view.sent(&sender);
+            let (sequence, recent) = (sent.sequence, sent.recent.into());
             let (at, program) = (clock::now(), env!("CARGO_PKG_VERSION").to_owned());
-            Heartbeat { version: 1, at, sender, program, backlog, sequence }
+            Heartbeat { version: 1, at, sender, program, backlog, sequence, recent }
         };
         let key = format!("{}/heartbeat/{}", self.store.prefix(), beat.sender);
         Ok(self.store.put(&key, Bytes::from(beat.to_text())).await?)

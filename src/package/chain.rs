@@ -130,12 +130,12 @@ impl Chains {
         })
     }
 
-    /// What is missing, at most `most` gaps of each sender. `also`: places that are known besides and not recorded yet. `since`: when the
+    /// What is missing. `also`: places that are known besides and not recorded yet. `since`: when the
     /// record was begun; what a sender that is older gave out before the first of its commits that is known was before that time.
-    pub fn gaps(&self, also: &BTreeSet<Place>, since: Timestamp, most: usize) -> Vec<Gap> {
+    pub fn gaps(&self, also: &BTreeSet<Place>, since: Timestamp) -> Vec<Gap> {
         let mut gaps = Vec::new();
         for (sender, chain) in &self.0 {
-            let (mut next, until) = (chain.whole.saturating_add(1), gaps.len().saturating_add(most));
+            let mut next = chain.whole.saturating_add(1);
             if i64::from(sender.epoch) < since.as_second() {
                 let others = also.iter().filter(|p| p.sender == *sender).map(|p| p.sequence);
                 let first = chain.links.keys().next().copied().into_iter().chain(others).min();
@@ -145,7 +145,7 @@ impl Chains {
                 let place = |sequence| Place { sender: sender.clone(), sequence };
                 let others = also.range(place(next)..place(*number)).map(|place| place.sequence);
                 for end in others.chain([*number]) {
-                    if next < end && gaps.len() < until {
+                    if next < end {
                         let numbers = next..=end - 1;
                         gaps.push(Gap { sender: sender.clone(), numbers, since: known.since });
                     }
@@ -199,7 +199,7 @@ mod tests {
 
     fn shown(chains: &Chains, also: &[&str]) -> Vec<String> {
         chains
-            .gaps(&also.iter().map(|place| place.parse().unwrap()).collect(), Timestamp::UNIX_EPOCH, 10)
+            .gaps(&also.iter().map(|place| place.parse().unwrap()).collect(), Timestamp::UNIX_EPOCH)
             .iter()
             .map(ToString::to_string)
             .collect()
@@ -222,8 +222,7 @@ mod tests {
         let none = BTreeSet::new();
         let few = chains(&[link("a", 1), link("a", 2), link("a", 5), link("a", 9), link("a", 7)]);
         assert_eq!(shown(&few, &[]), ["gdx-login/1#3 to #4", "gdx-login/1#6", "gdx-login/1#8"]);
-        assert_eq!(few.gaps(&none, Timestamp::UNIX_EPOCH, 10)[1].since, at(4), "when #7 came, not #9");
-        assert_eq!(few.gaps(&none, Timestamp::UNIX_EPOCH, 1).len(), 1);
+        assert_eq!(few.gaps(&none, Timestamp::UNIX_EPOCH)[1].since, at(4), "when #7 came, not #9");
         let also = ["gdx-login/1#3", "gdx-login/1#8"];
         assert_eq!(shown(&few, &also), ["gdx-login/1#4", "gdx-login/1#6"], "these wait for room");
         let wide = chains(&[link("a", 1), link("a", 9)]);
@@ -237,7 +236,7 @@ mod tests {
         let missed = |since: i64, also: &[&str]| -> Vec<String> {
             let also = also.iter().map(|place| place.parse().unwrap()).collect();
             let since = Timestamp::from_second(since).unwrap();
-            late.gaps(&also, since, 10).iter().map(ToString::to_string).collect()
+            late.gaps(&also, since).iter().map(ToString::to_string).collect()
         };
         // The epoch of this chain is the second 1.
         assert_eq!(missed(0, &[]), ["gdx-login/1#1 to #699", "gdx-login/1#701"], "it began before our eyes");
@@ -248,7 +247,7 @@ mod tests {
     #[test]
     fn numbers_without_end_cost_nothing() {
         let most = chains(&[link("a", u64::MAX), link("a", u64::MAX - 1), link("a", 1)]);
-        assert_eq!(most.gaps(&BTreeSet::new(), Timestamp::UNIX_EPOCH, 10)[0].count(), u64::MAX - 3);
+        assert_eq!(most.gaps(&BTreeSet::new(), Timestamp::UNIX_EPOCH)[0].count(), u64::MAX - 3);
         assert_eq!(shown(&most, &[]).len(), 1);
         assert!(most.fork(&link("a", 2).0, &link("a", 2).1).is_none());
     }
@@ -288,7 +287,7 @@ mod tests {
                 prop_assert_eq!(known.fork(&package, &link), None);
                 known.learn(&package, &link, at(0));
             }
-            let missing: Vec<u64> = known.gaps(&BTreeSet::new(), Timestamp::UNIX_EPOCH, usize::MAX).into_iter().flat_map(|gap| gap.numbers).collect();
+            let missing: Vec<u64> = known.gaps(&BTreeSet::new(), Timestamp::UNIX_EPOCH).into_iter().flat_map(|gap| gap.numbers).collect();
             numbers.sort_unstable();
             let highest = *numbers.last().unwrap();
             let expected: Vec<u64> = (1..highest).filter(|n| !numbers.contains(n)).collect();

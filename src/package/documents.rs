@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::family::{self, FamilyError};
 use super::mates::{Unpaired, mates};
 use super::{Decimal, Kind, Md5Hex, Name, RelPath};
 
@@ -211,6 +212,14 @@ pub enum DocumentError {
         /// The absent file.
         missing: String,
     },
+    /// Samples and pedigree contradict each other.
+    #[error("{path}: {why}")]
+    Family {
+        /// The document.
+        path: RelPath,
+        /// Who, and what is wrong.
+        why: FamilyError,
+    },
     /// R1 without R2 or the other way round, or none at all.
     #[error("{path}: {why}")]
     Unpaired {
@@ -256,7 +265,9 @@ pub fn check_structure(
         "analyses" => {
             let (path, bytes) = only(kind, "analysis", documents)?;
             let analysis: Analysis = read(path, bytes)?;
-            same_name(path, &analysis.name, package)
+            same_name(path, &analysis.name, package)?;
+            let contradicts = |why| DocumentError::Family { path: path.clone(), why };
+            family::check(&analysis).map_err(contradicts)
         }
         _ => Ok(()),
     }

@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Priority, Sender};
+use super::{PackageId, Priority, Sender};
+
+/// So many packages are told of.
+pub const RECENT: usize = 50;
 
 /// Described in `docs/format.md`. Unknown fields are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +26,9 @@ pub struct Heartbeat {
     pub backlog: BTreeMap<Priority, u64>,
     /// Of its last commit; 0: none so far.
     pub sequence: u64,
+    /// Its last packages, committed or about to be: where a receiver looks first. Older programs do not tell.
+    #[serde(default)]
+    pub recent: Vec<PackageId>,
 }
 
 impl Heartbeat {
@@ -33,7 +39,8 @@ impl Heartbeat {
 
     /// Reads one that was found under the key of `sender`; in words why not.
     pub fn parse(bytes: &[u8], sender: &Sender) -> Result<Self, String> {
-        let beat: Self = serde_json::from_slice(bytes).map_err(|e| format!("it is no heartbeat: {e}"))?;
+        let mut beat: Self = serde_json::from_slice(bytes).map_err(|e| format!("it is no heartbeat: {e}"))?;
+        beat.recent.truncate(RECENT); // anybody who may put can write one
         match beat.version {
             1 if beat.sender == *sender => Ok(beat),
             1 => Err(format!("it says that it is of {}", beat.sender)),
@@ -56,11 +63,17 @@ mod tests {
             program: "0.1.0".into(),
             backlog: [(Priority::Urgent, 2), (Priority::Normal, 0)].into(),
             sequence: 17,
+            recent: vec!["samples/a/r2".parse().unwrap()],
         };
         let text = beat.to_text();
         assert!(text.contains(r#""backlog":{"#) && text.contains(r#""urgent":2"#), "{text}");
         assert_eq!(Heartbeat::parse(text.as_bytes(), &sender).unwrap(), beat);
         assert!(Heartbeat::parse(text.as_bytes(), &"gdx-login/2".parse().unwrap()).is_err());
+        let older = text.replace(r#","recent":["samples/a/r2"]"#, "");
+        assert_eq!(
+            Heartbeat::parse(older.as_bytes(), &sender).unwrap(),
+            Heartbeat { recent: vec![], ..beat }
+        );
         let newer = text.replace("\"version\":1", "\"version\":2");
         assert!(Heartbeat::parse(newer.as_bytes(), &sender).unwrap_err().contains("version 2"));
         for odd in ["", "{}", "[1]", "null"] {

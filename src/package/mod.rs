@@ -4,12 +4,14 @@ mod commit;
 mod decimal;
 mod digest;
 mod documents;
+mod family;
 mod heartbeat;
 mod id;
 mod manifest;
 mod mates;
 mod order;
 mod reason;
+pub mod receipt;
 mod state;
 mod window;
 
@@ -21,12 +23,14 @@ pub use documents::{
     Analysis, DocumentError, MAX_BYTES as MAX_DOCUMENT_BYTES, Member, Params, Pedigree, Read, SampleDoc,
     Stats, check_structure, expected_reads, is_document, without_uuid,
 };
-pub use heartbeat::Heartbeat;
+pub use family::{FamilyError, needed};
+pub use heartbeat::{Heartbeat, RECENT};
 pub use id::{IdError, Kind, Name, PackageId, Priority, RelPath, Revision};
 pub use manifest::{MANIFEST, MAX_BYTES as MAX_MANIFEST_BYTES, Manifest, ManifestError, alike};
 pub use mates::{Unpaired, mates};
 pub use order::{Content, Draft, Fastq, Order, OrderId};
 pub use reason::Reason;
+pub use receipt::Receipt;
 pub use state::State;
 pub use window::Window;
 

@@ -74,6 +74,16 @@ reasons! {
     ReadBackDiffers = "read-back-differs", "have the disk and its controller checked before anything else is trusted to it";
     /// A kind that has no place here.
     UnknownKind = "unknown-kind", "add a [kinds] entry to the configuration or ask the sender why it sent this";
+    /// It promises more than a package of its kind may have here.
+    TooLarge = "too-large", "ask the sending side whether it really is that large; if so raise the limit named in the detail, then have the package taken up again";
+    /// A package of this name was handed over with other content.
+    Supersedes = "supersedes", "ask the sending side which of the two counts: a report may stand on the other one. If it is this one: `supersede KIND/NAME/rN --reason TEXT` while the daemon is stopped";
+    /// Another host that shares the bucket has stopped it.
+    StoppedElsewhere = "stopped-elsewhere", "see the reason at the host that the detail names";
+    /// Another host was about to put it in place and fell silent; it lies nowhere.
+    HandoverUnknown = "handover-unknown", "ask the journal of the host in the detail whether the package became ready there (`review --package NAME`) and the consumer whether it has it; only if neither has, have it sent again as a new revision";
+    /// When a lost journal was rebuilt, nothing showed whether it had been handed over before.
+    LandedBefore = "landed-before", "ask the consumer whether it has the package. If it has: nothing, it stays stopped. If it certainly has not: `reconcile --fix --new KIND/NAME/rN` while the daemon is stopped";
     /// The destination exists.
     DestinationExists = "destination-exists", "compare the two; nothing is overwritten. Move the old one away or keep it";
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! nsc   Found → Claimed → Packed → Uploading → Committed → Transferred
 //! tsd   Seen  → Copying → Copied → Verified → Ready
+//! tsd   a commit whose bytes were handed over already: Duplicate
 //! any   → Held (a person) / Quarantined (the program) → back to where its work begins
 //! ```
 //! The journal moves a package only along this table and only from the state the mover believed it in, so a late or
@@ -35,6 +36,12 @@ pub enum State {
     Verified,
     /// tsd: in place and, where its kind wants it, marked `READY`; the end.
     Ready,
+    /// tsd: the same bytes were handed over under another revision; the end, nothing was copied.
+    Duplicate,
+    /// tsd: another host that shares the bucket has it in hand.
+    Elsewhere,
+    /// tsd: another host has put it in place, or has stopped it; the end here.
+    SettledElsewhere,
     /// Stopped by a person.
     Held,
     /// Stopped by the program, with a coded reason.
@@ -43,7 +50,7 @@ pub enum State {
 
 impl State {
     /// All states, in the order of the way.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Found,
         Self::Claimed,
         Self::Packed,
@@ -55,6 +62,9 @@ impl State {
         Self::Copied,
         Self::Verified,
         Self::Ready,
+        Self::Duplicate,
+        Self::Elsewhere,
+        Self::SettledElsewhere,
         Self::Held,
         Self::Quarantined,
     ];
@@ -73,6 +83,9 @@ impl State {
             Self::Copied => "copied",
             Self::Verified => "verified",
             Self::Ready => "ready",
+            Self::Duplicate => "duplicate",
+            Self::Elsewhere => "elsewhere",
+            Self::SettledElsewhere => "settled-elsewhere",
             Self::Held => "held",
             Self::Quarantined => "quarantined",
         }
@@ -82,8 +95,9 @@ impl State {
     pub fn moves(from: Option<Self>) -> &'static [Self] {
         use State::*;
         match from {
-            // Packed: dropped into the transfer tree by somebody else. Quarantined: refused at the border.
-            None => &[Found, Packed, Seen, Quarantined],
+            // Packed: dropped into the transfer tree by somebody else. Quarantined: refused at the border. Verified: found in place
+            // when a lost journal was rebuilt, and every byte read back.
+            None => &[Found, Packed, Seen, Duplicate, Elsewhere, SettledElsewhere, Verified, Quarantined],
             Some(Found) => &[Claimed, Held, Quarantined],
             // Back to Found: a person aborted the LIMS step while nothing had left.
             Some(Claimed) => &[Packed, Found, Held, Quarantined],
@@ -91,13 +105,16 @@ impl State {
             Some(Packed) => &[Uploading, Transferred, Held, Quarantined],
             Some(Uploading) => &[Committed, Held, Quarantined],
             Some(Committed) => &[Transferred, Quarantined],
-            Some(Seen) => &[Copying, Held, Quarantined],
-            Some(Copying) => &[Copied, Held, Quarantined],
-            Some(Copied) => &[Verified, Held, Quarantined],
-            Some(Verified) => &[Ready, Quarantined],
+            // Elsewhere: we were silent for too long, and another host has taken it over.
+            Some(Seen) => &[Copying, Elsewhere, Held, Quarantined],
+            Some(Copying) => &[Copied, Elsewhere, Held, Quarantined],
+            Some(Copied) => &[Verified, Elsewhere, Held, Quarantined],
+            Some(Verified) => &[Ready, Elsewhere, Quarantined],
+            // Its host is silent: it begins anew here. Copied: that host was about to put it in place; what became of that is looked for.
+            Some(Elsewhere) => &[Seen, Copied, SettledElsewhere],
             // Released by a person: the work begins again at the first step that can be repeated.
             Some(Held | Quarantined) => &[Found, Packed, Seen],
-            Some(Transferred | Ready) => &[],
+            Some(Transferred | Ready | Duplicate | SettledElsewhere) => &[],
         }
     }
 
@@ -106,9 +123,15 @@ impl State {
         Self::moves(from).contains(&to)
     }
 
-    /// Nothing more happens without a person.
+    /// Nothing more happens here without a person, or without another host falling silent.
     pub fn is_settled(self) -> bool {
-        matches!(self, Self::Transferred | Self::Ready | Self::Held | Self::Quarantined)
+        match self {
+            Self::Transferred | Self::Ready | Self::Duplicate => true,
+            Self::Elsewhere | Self::SettledElsewhere => true,
+            Self::Held | Self::Quarantined => true,
+            Self::Found | Self::Claimed | Self::Packed | Self::Uploading | Self::Committed => false,
+            Self::Seen | Self::Copying | Self::Copied | Self::Verified => false,
+        }
     }
 }
 
@@ -145,12 +168,20 @@ mod tests {
     fn nothing_leaves_the_end_and_nothing_skips_verification() {
         assert!(State::moves(Some(State::Ready)).is_empty());
         assert!(State::moves(Some(State::Transferred)).is_empty());
+        assert!(State::moves(Some(State::Duplicate)).is_empty());
+        assert!(State::moves(Some(State::SettledElsewhere)).is_empty());
         let into_ready: Vec<_> =
             State::ALL.into_iter().filter(|s| State::may_move(Some(*s), State::Ready)).collect();
         assert_eq!(into_ready, [State::Verified]);
         let into_verified: Vec<_> =
             State::ALL.into_iter().filter(|s| State::may_move(Some(*s), State::Verified)).collect();
         assert_eq!(into_verified, [State::Copied]);
+        assert!(
+            !State::may_move(Some(State::Elsewhere), State::Ready),
+            "what a silent host did is looked at"
+        );
+        assert!(State::may_move(None, State::Verified), "found in place: read back, or not at all");
+        assert!(!State::may_move(None, State::Ready) && !State::may_move(None, State::Copied));
         let into_committed: Vec<_> =
             State::ALL.into_iter().filter(|s| State::may_move(Some(*s), State::Committed)).collect();
         assert_eq!(into_committed, [State::Uploading]);

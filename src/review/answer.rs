@@ -328,6 +328,10 @@ pub struct Review {
     pub delivered: usize,
     /// Their bytes.
     pub delivered_bytes: u64,
+    /// Packages that left the sender's disk.
+    pub cleaned: usize,
+    /// Their bytes.
+    pub cleaned_bytes: u64,
     /// Packages that were quarantined in this time.
     pub quarantined: usize,
     /// Packages that are stopped.

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use super::answer::{Alive, Review, Sources, Verdict};
 use super::flow;
 use super::fold::Fold;
+use super::happening::Happening;
 use super::messages::LogCount;
 use super::verdict;
 
@@ -21,6 +22,18 @@ pub struct Ending {
 }
 
 impl Fold {
+    /// A package has left the sender's disk. What is told twice counts once.
+    pub(super) fn cleaned(&mut self, stream: usize, at: Timestamp, what: &Happening<'_>) {
+        let Happening::Cleaned { package, bytes, by, proof } = what else { return };
+        if !self.scope.of_package(package) || !self.scope.covers(at) {
+            return;
+        }
+        let before = self.life(stream).flow.cleaned.insert((**package).into(), *bytes);
+        if before.is_none() {
+            self.step(at, package, || format!("cleaned (by {}); proof: {}", &**by, &**proof));
+        }
+    }
+
     /// Ends the review.
     pub fn finish(mut self, ending: Ending) -> Review {
         let known_packages = self.packages();
@@ -54,6 +67,8 @@ impl Fold {
             reloads: self.reloads.into_vec(),
             delivered: packages.done.len(),
             delivered_bytes: packages.done.iter().map(|d| d.bytes).sum(),
+            cleaned: packages.cleaned.0,
+            cleaned_bytes: packages.cleaned.1,
             quarantined: packages.quarantined,
             stopped: packages.stopped,
             open_orders,

@@ -49,6 +49,8 @@ pub(super) struct Flow {
     pub stopped: BTreeMap<String, Stopped>,
     pub done: Vec<Done>,
     pub quarantined: usize,
+    /// Packages that left the sender's disk, with their bytes.
+    pub cleaned: HashMap<Box<str>, u64>,
     minutes: BTreeMap<i64, Bucket>,
     /// Packages whose bytes are under way now, and which actor moves them.
     in_transport: usize,
@@ -152,6 +154,7 @@ impl Flow {
 
 /// Everything about packages that a review tells.
 pub(super) struct Packages {
+    pub cleaned: (usize, u64),
     pub done: Vec<Done>,
     pub stopped: Vec<Stopped>,
     pub quarantined: usize,
@@ -219,7 +222,10 @@ pub(super) fn finish(flows: Vec<Flow>, since: Timestamp, until: Timestamp, scope
         slow.extend(Some(one).filter(too_slow));
     }
     slow.sort_by(|a, b| b.secs.total_cmp(&a.secs));
+    let cleaned = flows.iter().flat_map(|f| f.cleaned.values());
+    let cleaned = cleaned.fold((0, 0u64), |(n, sum), bytes| (n + 1, sum.saturating_add(*bytes)));
     Packages {
+        cleaned,
         quarantined: flows.iter().map(|f| f.quarantined).sum(),
         stopped: {
             let mut all: Vec<Stopped> = flows.into_iter().flat_map(|f| f.stopped.into_values()).collect();

@@ -107,7 +107,7 @@ impl Fold {
         Self { scope, ..Self::default() }
     }
 
-    fn life(&mut self, stream: usize) -> &mut Life {
+    pub(super) fn life(&mut self, stream: usize) -> &mut Life {
         while self.lives.len() <= stream {
             self.lives.push(Life::default());
         }
@@ -199,6 +199,7 @@ impl Fold {
             Happening::OrderFailed { order, failures, error } => {
                 self.failed(at, &format!("order {}", &**order), "the LIMS step", *failures, error);
             }
+            Happening::Cleaned { .. } => self.cleaned(stream, at, what),
             Happening::Incident(incident) => self.incident(stream, at, incident),
             Happening::Restarted { actor, down_ms } => {
                 self.close_incident(&(stream, actor.to_string()), at, "restarted", Some(ms(*down_ms)));
@@ -325,7 +326,7 @@ impl Fold {
     }
 
     /// The way of a package is kept only if packages were asked for.
-    fn step(&mut self, at: Timestamp, package: &str, what: impl FnOnce() -> String) {
+    pub(super) fn step(&mut self, at: Timestamp, package: &str, what: impl FnOnce() -> String) {
         if self.scope.package.is_some() && self.scope.covers(at) {
             self.steps.push(Step { at, package: package.to_owned(), what: what() });
         }

@@ -133,6 +133,17 @@ pub enum Happening<'a> {
         /// Why.
         error: Text<'a>,
     },
+    /// A package has left the sender's disk.
+    Cleaned {
+        /// Which.
+        package: Text<'a>,
+        /// Its size.
+        bytes: u64,
+        /// Actor or person.
+        by: Text<'a>,
+        /// How it is known that it arrived.
+        proof: Text<'a>,
+    },
     /// An actor failed.
     Incident(Box<journal::Incident>),
     /// It is up again.
@@ -236,7 +247,13 @@ impl<'a> From<&'a Event> for Happening<'a> {
                 failures: *failures,
                 error: error.as_str().into(),
             },
-            Event::Committing { .. } | Event::Placed { .. } => Self::Else,
+            Event::Cleaned { package, done: true, bytes, proof, by, .. } => Self::Cleaned {
+                package: package.to_string().into(),
+                bytes: *bytes,
+                by: by.as_str().into(),
+                proof: proof.as_str().into(),
+            },
+            Event::Committing { .. } | Event::Placed { .. } | Event::Cleaned { .. } => Self::Else,
             Event::Incident(incident) => Self::Incident(Box::new(incident.clone())),
             Event::Restarted { actor, down_ms, .. } => {
                 Self::Restarted { actor: actor.as_str().into(), down_ms: *down_ms }

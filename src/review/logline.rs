@@ -105,6 +105,7 @@ events! {
         package: Text<'a>, from: Option<Text<'a>>, by: Text<'a>, reason: Option<Text<'a>>, detail: Option<Text<'a>>, ;
         to: State, bytes: Option<u64>,
     }
+    Cleaned { package: Text<'a>, by: Text<'a>, proof: Text<'a>, ; done: bool, bytes: u64, }
     Failed { package: Text<'a>, by: Text<'a>, error: Text<'a>, ; failures: u32, }
     Fell {
         actor: Text<'a>, cause: Text<'a>, detail: Text<'a>, in_hand: Text<'a>, action: Option<Text<'a>>, outcome: Text<'a>, ;
@@ -181,6 +182,10 @@ fn happening<'a>(event: &[u8], text: &'a str) -> Result<LogLine<'a>, String> {
             read(text, |f: Refused<'a>| H::Refused { artifact: f.artifact, done: f.done, detail: f.detail })
         }
         b"committing" | b"placed" => plain(text),
+        b"cleaned" => read(text, |f: Cleaned<'a>| match f.done {
+            true => H::Cleaned { package: f.package, bytes: f.bytes, by: f.by, proof: f.proof },
+            false => H::Else,
+        }),
         b"failed" => read(text, |f: Failed<'a>| H::Failed {
             package: f.package,
             by: f.by,

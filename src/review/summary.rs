@@ -151,6 +151,9 @@ impl Review {
         if self.quarantined > 0 {
             let _ok = write!(text, ", {} quarantined in this time", self.quarantined);
         }
+        if self.cleaned > 0 {
+            let _ok = write!(text, ", {} cleaned ({})", self.cleaned, size(self.cleaned_bytes));
+        }
         if self.retried_count > 0 {
             let _ok = write!(text, "; {} tried again", count(self.retried_count, "failure"));
         }

@@ -34,7 +34,13 @@ fn night(events: Vec<(i64, Event)>) -> Review {
 fn moved(name: &str, to: State, facts: Facts) -> Event {
     let known = !matches!(to, State::Seen | State::Packed);
     let from = known.then_some(State::Found);
-    Event::Moved { package: format!("samples/{name}/r1").parse().unwrap(), from, to, by: "t".into(), facts }
+    Event::Moved {
+        package: format!("samples/{name}/r1").parse().unwrap(),
+        from,
+        to,
+        by: "t".into(),
+        facts: facts.into(),
+    }
 }
 
 fn plain(name: &str, to: State) -> Event {
@@ -198,7 +204,7 @@ fn an_incident_is_over_when_the_actor_lives_again_and_not_before() {
         from: None,
         to: State::Seen,
         by: "copier".into(),
-        facts: Facts::default(),
+        facts: Box::default(),
     };
     assert_eq!(how(vec![fell(), (14, went_on.clone())]), (Some("went-on"), Some(4.0), 0));
     assert_eq!(

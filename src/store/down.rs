@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use aws_sdk_s3::primitives::ByteStream;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::attempt::Asked;
+use super::attempt::{Asked, Failed};
 use super::fetch::{Coming, Errand, Object, Piece};
 use super::lead::Lead;
 use super::part::{OpenPart, SYNC_EVERY};
@@ -69,17 +70,22 @@ impl Store {
             let get = self.client.get_object().bucket(&self.bucket).key(key).send().await;
             let answer = get.map_err(sort(asked.what, key))?;
             let _any_version = face::etag(key, &answer)?;
-            let (mut body, mut bytes) = (answer.body, BytesMut::new());
-            while let Some(chunk) = self.received(key, &mut body).await? {
-                bytes.extend_from_slice(&chunk);
-                if bytes.len() as u64 > max {
-                    let size = bytes.len() as u64;
-                    return Err(StoreError::TooLarge { key: key.to_owned(), size, max }.into());
-                }
-            }
-            Ok(bytes.freeze())
+            self.all_of_it(key, answer.body, max).await
         };
         Ok(self.ask(asked, get).await?)
+    }
+
+    /// The body of an answer, if it has no more than `max` bytes.
+    pub(super) async fn all_of_it(&self, key: &str, mut body: ByteStream, max: u64) -> Result<Bytes, Failed> {
+        let mut bytes = BytesMut::new();
+        while let Some(chunk) = self.received(key, &mut body).await? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() as u64 > max {
+                let size = bytes.len() as u64;
+                return Err(StoreError::TooLarge { key: key.to_owned(), size, max }.into());
+            }
+        }
+        Ok(bytes.freeze())
     }
 
     /// Whether a file of this size takes several requests, so that few of them fill the wire.

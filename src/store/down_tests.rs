@@ -1,4 +1,5 @@
 //! A file comes whole and right over a wire that breaks, lies, stands still and changes its mind; or it does not come.
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use super::*;
@@ -8,6 +9,7 @@ use crate::demo::store::{FaultKind, FaultRule};
 use crate::disk::{Disks, Need, Space};
 use crate::package::Sha256Hex;
 use crate::store::slots::Ask;
+use crate::store::{Entry, Look, Reach};
 use crate::supervisor::meter::Board;
 
 pub(super) const KEY: &str = "tsd-import/samples/p/r1/f";
@@ -311,4 +313,50 @@ async fn a_listing_goes_on_over_a_bad_request_and_ends() {
     let mut all = 0;
     bench.store.list("tsd-import/", |_| all += 1).await.unwrap();
     assert_eq!(all, 5);
+}
+
+/// The names of what one browse finds, at most `most` of them, and how far it came.
+async fn browse(bench: &Bench, shallow: bool, after: Option<&str>, most: usize) -> (Vec<String>, Reach) {
+    let mut names = Vec::new();
+    let each = |entry| {
+        if names.len() == most {
+            return ControlFlow::Break(());
+        }
+        names.push(match entry {
+            Entry::Object(object) => object.key,
+            Entry::Below(prefix) => prefix,
+        });
+        ControlFlow::Continue(())
+    };
+    let look = Look { below: "tsd-import/s/", after, shallow, pages: 3 };
+    let seen = bench.store.browse(look, each).await.unwrap();
+    (names, seen)
+}
+
+#[tokio::test]
+async fn what_is_browsed_in_pieces_is_found_whole() {
+    let bench = Bench::new("").await;
+    let mut all = Vec::new();
+    for name in ["a", "a-b", "a.b", "a0", "b"] {
+        for file in ["r1/COMMIT", "r1/x"] {
+            let key = format!("tsd-import/s/{name}/{file}");
+            bench.sender.put(&key, Bytes::new()).await.unwrap();
+            all.push(key);
+        }
+    }
+    all.sort();
+    assert_eq!(browse(&bench, false, None, 100).await, (all.clone(), Reach::All));
+    let names = ["a-b/", "a.b/", "a/", "a0/", "b/"].map(|name| format!("tsd-import/s/{name}"));
+    assert_eq!(browse(&bench, true, None, 100).await, (names.to_vec(), Reach::All));
+    // Whoever breaks begins that page again; whoever goes on behind a name finds all that may come behind it.
+    assert_eq!(browse(&bench, true, None, 2).await, (names[..2].to_vec(), Reach::Until(String::new())));
+    let (behind, seen) = browse(&bench, true, Some("tsd-import/s/a"), 100).await;
+    assert_eq!(
+        (behind, seen),
+        (names.to_vec(), Reach::All),
+        "a-b comes before a/ here and behind it elsewhere"
+    );
+    let (behind, _) = browse(&bench, true, Some("tsd-import/s/a0"), 100).await;
+    assert_eq!(behind, names[3..], "what lies in a0 comes behind it");
+    assert_eq!(browse(&bench, false, Some(&all[4]), 100).await, (all[5..].to_vec(), Reach::All));
 }

@@ -9,6 +9,7 @@
 //! - What an upload has reached is told to whoever keeps it (`resume`): a crash costs the parts in flight.
 //! - No request leaves without a permit of the lease, not even a repeat, and none faster than the limit (`body`).
 //! - Stalled-stream protection is off; instead every attempt is cut off when it moves too little (`progress`).
+//! - Listening to a bucket (`notify`) is a request that lasts; nothing of what it tells is believed.
 //! - Files are read and written on the lanes of their disks ([`crate::disk`]), which the caller names.
 mod attempt;
 mod body;
@@ -26,11 +27,13 @@ mod lead;
 mod listen;
 mod listing;
 mod multipart;
+mod notify;
 mod pace;
 mod part;
 mod probe;
 mod progress;
 mod queue;
+mod race;
 mod ranges;
 mod received;
 mod resume;
@@ -38,6 +41,7 @@ mod retry;
 mod slots;
 mod sort;
 mod stream;
+mod swap;
 mod up;
 mod window;
 mod wire;
@@ -55,14 +59,17 @@ pub use down::Target;
 pub use error::StoreError;
 pub use lead::Lead;
 pub use listen::{Cut, Heard, Listener, listening};
-pub use listing::Listed;
+pub use listing::{Entry, Listed, Look, Reach};
+pub use notify::{Listening, NoBell};
 pub use pace::Pace;
 pub use part::SYNC_EVERY;
 pub(crate) use probe::{Answer, Load, Probe};
 pub use progress::not_the_store;
+pub use race::{NoRace, Seen};
 pub use received::Received;
 pub use resume::{Begun, Kept, Landed, Note, Notebook, Unfinished};
 pub(crate) use sort::{Said, clocks};
+pub use swap::{Only, Swapped, Tag};
 pub use up::{Origin, Sent};
 pub use wire::Wire;
 

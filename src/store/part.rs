@@ -58,6 +58,9 @@ impl OpenPart {
     /// The next bytes.
     pub(super) fn write(&mut self, on: &OnDisk, bytes: &[u8]) -> Result<(), FsError> {
         fs::permitted("write", &self.path)?;
+        fail::fail_point!("part-write", |e| Err(FsError::at("write", &self.path)(fs::injected(
+            e.as_deref()
+        ))));
         self.file.write_all_at(bytes, self.written).map_err(FsError::at("write", &self.path))?;
         on.moved();
         self.written += bytes.len() as u64;
@@ -67,6 +70,9 @@ impl OpenPart {
 
     /// Brings it to the disk.
     pub(super) fn sync(&mut self, on: &OnDisk) -> Result<(), FsError> {
+        fail::fail_point!("part-fsync", |e| Err(FsError::at("fsync", &self.path)(fs::injected(
+            e.as_deref()
+        ))));
         self.file.sync_all().map_err(FsError::at("fsync", &self.path))?;
         on.moved();
         let synced = std::mem::take(&mut self.unsynced);

@@ -20,11 +20,12 @@ use md5::{Digest, Md5};
 use sha2::Sha256;
 
 use super::sort::{Said, ahead, judge};
-use super::{Store, StoreError};
+use super::{Listening, NoBell, NoRace, Seen, Store, StoreError};
 use crate::clock;
 use crate::conf::{Checksum, StoreConf};
 use crate::disk::Disk;
 use crate::hashing::Hashing;
+use crate::package::COMMIT;
 
 /// What came of a request.
 pub(crate) type Answer<T> = Result<T, Said>;
@@ -161,6 +162,16 @@ impl Probe {
     pub(crate) fn verdict(what: &'static str, key: &str, said: &Said) -> (StoreError, bool) {
         let failed = judge(what, key, said);
         (failed.error, failed.class != super::attempt::Class::Final)
+    }
+
+    /// Listens for commits below a prefix, with a sign of life each second.
+    pub(crate) async fn listen(&self, prefix: &str) -> Result<Listening, NoBell> {
+        self.store.listen(prefix, COMMIT, 1).await
+    }
+
+    /// Whether the store holds the conditions of a put, as claims rely on it.
+    pub(crate) async fn race(&self, key: &str) -> Result<Seen, NoRace> {
+        self.store.race(key).await
     }
 
     fn hand(&self, travels: Option<Bytes>) -> Hand {

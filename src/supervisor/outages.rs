@@ -44,6 +44,11 @@ impl Outages {
         self.fell.get(key).is_some_and(|(_, until)| now < *until)
     }
 
+    /// How often in a row it fell.
+    pub fn times(&self, key: &str) -> u32 {
+        self.fell.get(key).map_or(0, |(times, _)| *times)
+    }
+
     /// A unit fell by an outage; true if that is how it began.
     pub fn fell(
         &mut self,
@@ -103,6 +108,7 @@ mod tests {
         assert_eq!((o.sky(true, at(0)), o.sky(false, at(0))), (Sky::Closed, Sky::Fair));
         assert_eq!(o.sky(true, at(1)), Sky::Probe);
         assert!(!o.fell("a", true, "503", at(1), backoff, &dice));
+        assert_eq!(["a", "b", "c"].map(|key| o.times(key)), [2, 1, 0]);
         assert!(o.stands_back("a", at(1)) && !o.stands_back("b", at(1)), "another one probes first");
         assert_eq!(o.account(), (Some("503".into()), Some(start)));
         assert_eq!(o.worked("b", true, at(9)), Some(Duration::from_secs(9)));

@@ -26,7 +26,7 @@ use tracing::warn;
 
 use super::meter::{Board, Meter};
 use super::outages::Outages;
-use super::turn::{Candidate, Rules, Turn, Weight};
+use super::turn::{Candidate, Rules, Sky, Turn, Weight};
 use super::{Backoff, Dice, Drain, Env, Exit, panic_text};
 
 /// A doorbell: there may be something for you in the journal. Losing one costs time only.
@@ -183,6 +183,14 @@ impl<W: Work> Station<W> {
         let mut in_hand: Vec<Candidate> = self.held.values().cloned().collect();
         let skies = [false, true].map(|outside| self.outages.sky(outside, now));
         let sky = |outside| skies[usize::from(outside)];
+        // Who fell least often probes first. By age alone two whose disk is sick would probe for ever, and the others never.
+        for outside in [false, true].into_iter().filter(|outside| sky(*outside) == Sky::Probe) {
+            let times = |c: &Candidate| if c.outside == outside { self.outages.times(&c.key) } else { 0 };
+            let of_kind = candidates.iter().filter(|c| c.outside == outside);
+            let fewest = of_kind.map(times).min().unwrap_or(0);
+            let pairs = candidates.into_iter().zip(waiting);
+            (candidates, waiting) = pairs.filter(|(c, _)| c.outside != outside || times(c) == fewest).unzip();
+        }
         while let Some(i) = self.turn.choose(&candidates, &in_hand, &rules, sky) {
             let (unit, candidate) = (waiting.remove(i), candidates.remove(i));
             in_hand.push(candidate.clone());

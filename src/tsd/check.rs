@@ -6,14 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::landing::set_mode;
+use super::landing::adopt_file;
 use super::reading::read_back_alone;
+use super::share::{NoPermit, Permit};
 use crate::conf::LandingConf;
 use crate::disk::OnDisk;
 use crate::fs::{self, FsError, Mode};
 use crate::package::{
-    Digests, MANIFEST, MAX_DOCUMENT_BYTES, MAX_MANIFEST_BYTES, Manifest, PackageId, READY, Reason, RelPath,
-    Sha256Hex, check_structure, expected_reads, is_document,
+    self, Digests, MANIFEST, MAX_DOCUMENT_BYTES, MAX_MANIFEST_BYTES, Manifest, Name, PackageId, READY,
+    Reason, RelPath, Sha256Hex, check_structure, expected_reads, is_document,
 };
 
 /// What is wrong with a package.
@@ -22,6 +23,9 @@ pub enum Fault {
     /// The disk said no.
     #[error(transparent)]
     Fs(#[from] FsError),
+    /// Another host may have it by now.
+    #[error(transparent)]
+    NoPermit(#[from] NoPermit),
     /// It is not what it should be.
     #[error("{detail}")]
     Wrong {
@@ -62,13 +66,7 @@ pub struct Survey {
 
 /// Looks at a package without hashing: the manifest is readable, exactly its files are there, the documents fit the kind.
 pub fn survey(on: &OnDisk, dir: &Path, id: Option<&PackageId>) -> Result<Survey, Fault> {
-    let path = dir.join(MANIFEST);
-    let size = fs::Fingerprint::of(&path)?.size;
-    if size > MAX_MANIFEST_BYTES as u64 {
-        return Err(wrong(Reason::BadManifest, format!("SHA256SUMS has {size} bytes")));
-    }
-    let bytes = std::fs::read(&path).map_err(FsError::at("read", &path))?;
-    let manifest = Manifest::parse(&bytes).map_err(|e| wrong(Reason::BadManifest, e))?;
+    let manifest = manifest(on, dir)?;
     let own = [Path::new(MANIFEST), Path::new(READY)];
     let found: BTreeSet<PathBuf> =
         fs::plain_files(dir)?.into_iter().filter(|p| !own.contains(&p.as_path())).collect();
@@ -85,6 +83,28 @@ pub fn survey(on: &OnDisk, dir: &Path, id: Option<&PackageId>) -> Result<Survey,
             format!("{} is on the disk but not in SHA256SUMS", extra.display()),
         ));
     }
+    let documents = documents(on, dir, &manifest)?;
+    if let Some(id) = id {
+        check_structure(&id.kind, &id.name, &documents, |file| manifest.get(file).is_some())
+            .map_err(|e| wrong(Reason::BadDocument, e))?;
+    }
+    let reads = expected_reads(&documents).map_err(|e| wrong(Reason::BadDocument, e))?;
+    let promised = reads.into_iter().map(|r| (r.path.clone(), r)).collect();
+    Ok(Survey { manifest, documents, promised })
+}
+
+fn manifest(_: &OnDisk, dir: &Path) -> Result<Manifest, Fault> {
+    let path = dir.join(MANIFEST);
+    let size = fs::Fingerprint::of(&path)?.size;
+    if size > MAX_MANIFEST_BYTES as u64 {
+        return Err(wrong(Reason::BadManifest, format!("SHA256SUMS has {size} bytes")));
+    }
+    let bytes = std::fs::read(&path).map_err(FsError::at("read", &path))?;
+    Manifest::parse(&bytes).map_err(|e| wrong(Reason::BadManifest, e))
+}
+
+/// Reads the documents that the manifest names.
+fn documents(on: &OnDisk, dir: &Path, manifest: &Manifest) -> Result<BTreeMap<RelPath, Vec<u8>>, Fault> {
     let mut documents = BTreeMap::new();
     for (path, _) in manifest.iter().filter(|(path, _)| is_document(path)) {
         let on_disk = dir.join(path.as_str());
@@ -94,13 +114,13 @@ pub fn survey(on: &OnDisk, dir: &Path, id: Option<&PackageId>) -> Result<Survey,
         drop(documents.insert(path.clone(), std::fs::read(&on_disk).map_err(FsError::at("read", &on_disk))?));
         on.moved();
     }
-    if let Some(id) = id {
-        check_structure(&id.kind, &id.name, &documents, |file| manifest.get(file).is_some())
-            .map_err(|e| wrong(Reason::BadDocument, e))?;
-    }
-    let reads = expected_reads(&documents).map_err(|e| wrong(Reason::BadDocument, e))?;
-    let promised = reads.into_iter().map(|r| (r.path.clone(), r)).collect();
-    Ok(Survey { manifest, documents, promised })
+    Ok(documents)
+}
+
+/// The samples that the analysis in a package needs. Nothing is believed of it yet: what is wrong with it is found when it is verified.
+pub(super) fn needed(on: &OnDisk, dir: &Path) -> Result<Vec<Name>, Fault> {
+    let manifest = manifest(on, dir)?;
+    Ok(package::needed(&documents(on, dir, &manifest)?))
 }
 
 impl Survey {
@@ -179,8 +199,9 @@ pub struct InPlace {
 impl Verified {
     /// Renames it to its destination; whatever exists there is not touched. Late, it is what the next attempt then finds at
     /// the destination and verifies there.
-    pub fn put_in_place(self, on: &OnDisk, destination: &Path) -> Result<InPlace, Fault> {
+    pub fn put_in_place(self, on: &OnDisk, destination: &Path, permit: &Permit) -> Result<InPlace, Fault> {
         fail::fail_point!("put-in-place");
+        permit.ask()?;
         match fs::publish(&self.dir, destination) {
             Err(e) if e.source.kind() == ErrorKind::AlreadyExists => {
                 Err(wrong(Reason::DestinationExists, format!("{} exists", destination.display())))
@@ -202,7 +223,7 @@ impl Verified {
 impl InPlace {
     /// Hands it over: creates `READY`, durable, if its kind wants one. This is the last act.
     /// Late, `READY` says no less: the bytes were read back before, and nobody moves the package meanwhile but its consumer.
-    pub fn hand_over(self, on: &OnDisk, place: &LandingConf) -> Result<(), FsError> {
+    pub fn hand_over(self, on: &OnDisk, place: &LandingConf, permit: &Permit) -> Result<(), Fault> {
         // Once more, for the case that an earlier life was cut off between the rename and its fsync.
         self.dir.parent().map_or(Ok(()), fs::sync_dir)?;
         on.moved();
@@ -211,10 +232,14 @@ impl InPlace {
         }
         let ready = self.dir.join(READY);
         fail::fail_point!("hand-over");
+        permit.ask()?;
         let file = fs::open(&ready, Mode::Append)?;
-        set_mode(on, &ready, place.file_mode)?;
+        adopt_file(on, &ready, place)?;
+        fail::fail_point!("ready-fsync", |e| Err(
+            FsError::at("fsync", &ready)(fs::injected(e.as_deref())).into()
+        ));
         file.sync_all().map_err(FsError::at("fsync", &ready))?;
-        fs::sync_dir(&self.dir)
+        Ok(fs::sync_dir(&self.dir)?)
     }
 }
 
@@ -235,7 +260,17 @@ mod tests {
     }
 
     fn landing(ready: bool) -> LandingConf {
-        LandingConf { destination: PathBuf::new(), ready, dir_mode: None, file_mode: Some(0o640) }
+        LandingConf {
+            destination: PathBuf::new(),
+            ready,
+            dir_mode: None,
+            file_mode: Some(0o640),
+            group: None,
+            max_bytes: 1 << 40,
+            max_files: 100,
+            members: crate::conf::Members::Any,
+            revisions: crate::conf::Revisions::Ask,
+        }
     }
 
     #[test]
@@ -246,11 +281,11 @@ mod tests {
         let verified = verify(&OnDisk::alone(), &package, None, |n| bytes += n).unwrap();
         assert_eq!(bytes, 13);
         let destination = dir.path().join("landed");
-        let in_place = verified.put_in_place(&OnDisk::alone(), &destination).unwrap();
+        let in_place = verified.put_in_place(&OnDisk::alone(), &destination, &Permit::default()).unwrap();
         assert!(
             destination.join("a.vcf").is_file() && !destination.join(READY).exists() && !package.exists()
         );
-        in_place.hand_over(&OnDisk::alone(), &landing(true)).unwrap();
+        in_place.hand_over(&OnDisk::alone(), &landing(true), &Permit::default()).unwrap();
         assert_eq!(std::fs::metadata(destination.join(READY)).unwrap().len(), 0);
     }
 
@@ -304,7 +339,7 @@ mod tests {
         fs::create_dir(&destination).unwrap();
         let refused = verify(&OnDisk::alone(), &package, None, |_| {})
             .unwrap()
-            .put_in_place(&OnDisk::alone(), &destination)
+            .put_in_place(&OnDisk::alone(), &destination, &Permit::default())
             .unwrap_err();
         assert!(matches!(refused, Fault::Wrong { reason: Reason::DestinationExists, .. }));
         assert!(package.join("a.vcf").is_file());

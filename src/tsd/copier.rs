@@ -14,9 +14,11 @@ use std::time::Duration;
 use futures_util::future::LocalBoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 
-use super::landing::{Landing, set_mode};
+use super::landing::{Landing, adopt_dir, adopt_file};
 use super::present::{File, Present, need, take_stock};
 use super::reading::Back;
+use super::revisions::{self, Standing};
+use super::share::{Held, Share, heir};
 use crate::blame::{Blame, Failure, put_on_record, weight};
 use crate::clock;
 use crate::conf::{LandingConf, WorkConf};
@@ -48,6 +50,8 @@ pub struct Copying {
     pub journal: Journal,
     /// The bucket.
     pub store: Store,
+    /// Whose the packages are, where several hosts share the bucket.
+    pub share: Share,
     /// Where kinds land.
     pub landing: Landing,
     /// Who works on what.
@@ -94,7 +98,11 @@ impl Work for Copier {
 
     fn perform(&self, id: PackageId, meter: Meter) -> LocalBoxFuture<'static, Result<(), Failure>> {
         let copying = self.copying.clone();
-        async move { copying.copy(&id, &meter).await }.boxed_local()
+        async move {
+            let done = copying.copy(&id, &meter).await;
+            copying.landing.unless_it_vanished(&copying.disks, &id, done).await
+        }
+        .boxed_local()
     }
 
     fn accident(&self, what: String) -> Blame {
@@ -128,8 +136,8 @@ fn free(_: &OnDisk, way: &Way) -> Result<Free, FsError> {
 
 fn make_dirs(on: &OnDisk, way: &Way) -> Result<(), FsError> {
     for dir in [&way.incoming, &way.parts] {
-        fs::create_dir(dir)?;
-        set_mode(on, dir, way.place.dir_mode)?;
+        fs::create_dir_below(dir.parent().unwrap_or(dir), dir)?;
+        adopt_dir(on, dir, &way.place)?;
     }
     Ok(())
 }
@@ -138,11 +146,11 @@ fn make_dirs(on: &OnDisk, way: &Way) -> Result<(), FsError> {
 /// back only means to fetch the file again. Late, it is one that the next attempt finds whole.
 fn publish(on: &OnDisk, way: &Way, part: &Path, path: &RelPath) -> Result<(), FsError> {
     let target = way.incoming.join(path.as_str());
-    set_mode(on, part, way.place.file_mode)?;
+    adopt_file(on, part, &way.place)?;
     if let Some(dir) = target.parent() {
-        fs::create_dir(dir)?;
+        fs::create_dir_below(&way.incoming, dir)?;
         for dir in target.ancestors().skip(1).take(path.as_str().matches('/').count()) {
-            set_mode(on, dir, way.place.dir_mode)?;
+            adopt_dir(on, dir, &way.place)?;
         }
     }
     on.moved();
@@ -152,13 +160,16 @@ fn publish(on: &OnDisk, way: &Way, part: &Path, path: &RelPath) -> Result<(), Fs
 /// All names are brought to the disk. The manifest is the last file; then nothing unfinished is left.
 fn conclude(on: &OnDisk, way: &Way, files: &[File], text: &[u8]) -> Result<(), FsError> {
     let below = files.iter().flat_map(|file| Path::new(file.path.as_str()).ancestors().skip(1));
+    fail::fail_point!("conclude", |errno| Err(FsError::at("fsync the directory", &way.incoming)(
+        fs::injected(errno.as_deref())
+    )));
     for dir in below.collect::<BTreeSet<_>>() {
         fs::sync_dir(&way.incoming.join(dir))?;
         on.moved();
     }
     let listed = way.incoming.join(MANIFEST);
     fs::write_durably_via(&way.parts, &listed, text)?;
-    set_mode(on, &listed, way.place.file_mode)?;
+    adopt_file(on, &listed, &way.place)?;
     on.moved();
     fs::discard_scratch(&way.parts)
 }
@@ -167,6 +178,23 @@ impl Copying {
     async fn copy(&self, id: &PackageId, meter: &Meter) -> Result<(), Failure> {
         let hold = self.disks.hold(&id.to_string()).await?;
         let Some(row) = self.journal.view().package(id).cloned() else { return Ok(()) };
+        if let Held::Lost { clear } = self.share.holds(&self.journal, id, NAME).await? {
+            let Some(disk) = self.landing.disk(&id.kind).filter(|_| clear) else { return Ok(()) };
+            let (landing, id) = (self.landing.clone(), id.clone());
+            return Ok(hold.on(disk, move |on| heir::clear(on, &landing, &id)).await??);
+        }
+        // Taken over from a host that had not come to say what it thought of the other revisions.
+        if row.state == State::Seen && row.way.iter().any(|(state, _)| *state == State::Elsewhere) {
+            let manifest = row.facts.manifest_sha256.as_ref();
+            match revisions::in_journal(&self.journal.view(), &self.landing, id, manifest) {
+                Standing::Welcome | Standing::Follows(_) | Standing::Waits(_) => {}
+                Standing::Same(other) => {
+                    let detail = format!("it has the same bytes as {other}, which was handed over");
+                    return Err(Blame::stop(Reason::Supersedes, detail));
+                }
+                Standing::Asks(why) => return Err(Blame::stop(Reason::Supersedes, why)),
+            }
+        }
         if row.state == State::Seen
             && !self.journal.step(id, Some(State::Seen), State::Copying, NAME, Facts::default()).await?
         {

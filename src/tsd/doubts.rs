@@ -3,7 +3,7 @@
 //! A package is stopped at the border only for what the bucket holds, and one answer does not prove that: something before the store
 //! may have answered in its place. So a commit that does not fit is read again, with growing waits, as often as any failure of a
 //! package is borne (`work.max_failures`). Kept in memory alone: after a restart it is looked at from the beginning.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -22,11 +22,6 @@ struct Doubt {
 pub(super) struct Doubts(BTreeMap<PackageId, Doubt>);
 
 impl Doubts {
-    /// Only those that still lie in the bucket, undecided.
-    pub(super) fn keep(&mut self, those: &BTreeSet<PackageId>) {
-        self.0.retain(|id, _| those.contains(id));
-    }
-
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
@@ -35,9 +30,14 @@ impl Doubts {
         self.0.contains_key(id)
     }
 
-    /// Whether it is too early to read it again.
-    pub(super) fn waits(&self, id: &PackageId, now: Timestamp) -> bool {
-        self.0.get(id).is_some_and(|doubt| now < doubt.again)
+    /// Those to be read again now.
+    pub(super) fn due(&self, now: Timestamp) -> impl Iterator<Item = PackageId> {
+        self.0.iter().filter(move |(_, doubt)| doubt.again <= now).map(|(id, _)| id.clone())
+    }
+
+    /// The first of this name and beyond, in order.
+    pub(super) fn from(&self, first: &PackageId) -> Option<&PackageId> {
+        self.0.range(first..).next().map(|(id, _)| id)
     }
 
     /// It fits after all.
@@ -75,11 +75,10 @@ mod tests {
         let (mut doubts, mut now) = (Doubts::default(), Timestamp::UNIX_EPOCH);
         let pause = |times: u32| Duration::from_secs(5 * u64::from(times));
         for (left, waits) in [(2, 5), (1, 10)] {
-            assert!(!doubts.waits(&a, now));
             assert_eq!(doubts.odd(&a, now, 3, pause), Some(left));
-            assert!(doubts.knows(&a) && !doubts.knows(&b) && !doubts.waits(&b, now));
+            assert!(doubts.knows(&a) && !doubts.knows(&b) && doubts.due(now).next().is_none());
             now += Duration::from_secs(waits - 1);
-            assert!(doubts.waits(&a, now), "{waits} s");
+            assert_eq!(doubts.due(now).next(), None, "{waits} s");
             now += Duration::from_secs(1);
         }
         assert_eq!(doubts.odd(&b, now, 3, pause), Some(2), "each for itself");
@@ -87,7 +86,7 @@ mod tests {
         assert_eq!(doubts.len(), 1, "what is decided is forgotten");
         doubts.settle(&b);
         assert_eq!(doubts.odd(&b, now, 3, pause), Some(2), "it fitted in between");
-        doubts.keep(&BTreeSet::from([a.clone()]));
+        doubts.settle(&b);
         assert_eq!(doubts.len(), 0);
         assert_eq!(doubts.odd(&a, now, 1, pause), None, "where no failure is borne");
     }

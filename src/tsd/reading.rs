@@ -70,6 +70,9 @@ impl Reading {
         mut seen: impl FnMut(u64),
     ) -> Result<Piece, FsError> {
         let mut filled = 0;
+        fail::fail_point!("read-back", |e| Err(FsError::at("read back", &self.path)(crate::fs::injected(
+            e.as_deref()
+        ))));
         while let Some(free) = bytes.get_mut(filled..).filter(|free| !free.is_empty()) {
             let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(free.len());
             match self.file.read(free.get_mut(..wanted).unwrap_or_default()) {

@@ -32,8 +32,24 @@ pub struct Standing {
     pub beat: Option<Heartbeat>,
     /// When that was found, by our own clock.
     pub beat_found: Option<Timestamp>,
+    /// Packages that it says wait there, while none comes from it.
+    #[serde(default)]
+    pub stuck: Option<Stuck>,
     /// Something that a person should know.
     pub remark: Option<String>,
+}
+
+/// A backlog that is announced, and nothing of it comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stuck {
+    /// How many packages the last heartbeat told of.
+    pub waiting: u64,
+    /// Since when there were some, and no commit of that sender came.
+    pub since: Timestamp,
+    /// Whether that began before our eyes; otherwise it may be older than this process.
+    pub seen_to_begin: bool,
+    /// When that was looked at last: what we did not look for, we cannot miss.
+    pub looked: Timestamp,
 }
 
 /// Clones share.
@@ -51,6 +67,24 @@ struct Beat {
     found: Timestamp,
     /// Since when the number in it has been higher than what is known here, and which number that was.
     ahead: Option<(u64, Timestamp)>,
+    /// Since when packages wait there and none comes, and how many commits were known here then.
+    stuck: Option<(u64, Timestamp, bool)>,
+    /// It was looked at before, so that what is new in it is new.
+    looked_at: bool,
+}
+
+impl Beat {
+    /// Takes what is known of its commits, up to number `last`, together with what waits there.
+    fn stands(&mut self, last: u64, now: Timestamp) -> Option<Stuck> {
+        let waiting = self.heard.backlog.values().fold(0, |sum: u64, n| sum.saturating_add(*n));
+        let before = std::mem::replace(&mut self.looked_at, true);
+        self.stuck = self.stuck.filter(|(then, ..)| waiting > 0 && *then == last);
+        if waiting == 0 {
+            return None;
+        }
+        let (_, since, seen_to_begin) = *self.stuck.get_or_insert((last, now, before));
+        Some(Stuck { waiting, since, seen_to_begin, looked: now })
+    }
 }
 
 /// The sender whose heartbeat lies under a key.
@@ -73,8 +107,10 @@ impl Senders {
         let mut news = self.news();
         let before = news.beats.get(&heard.sender);
         let found = before.filter(|before| before.heard == heard).map_or(now, |before| before.found);
-        let ahead = before.and_then(|before| before.ahead);
-        drop(news.beats.insert(heard.sender.clone(), Beat { heard, found, ahead }));
+        let kept =
+            before.map_or((None, None, false), |before| (before.ahead, before.stuck, before.looked_at));
+        let (ahead, stuck, looked_at) = kept;
+        drop(news.beats.insert(heard.sender.clone(), Beat { heard, found, ahead, stuck, looked_at }));
     }
 
     /// Puts together what is known now. `waiting`: commits that were read and wait for room. `since`: when our journal was begun.
@@ -90,7 +126,7 @@ impl Senders {
             let _none_so_far = known.entry(sender.clone()).or_default();
         }
         let mut gaps: BTreeMap<Sender, Vec<Gap>> = BTreeMap::new();
-        for gap in chains.gaps(waiting, since, usize::MAX) {
+        for gap in chains.gaps(waiting, since) {
             gaps.entry(gap.sender.clone()).or_default().push(gap);
         }
         let begun: Vec<(Sender, Timestamp)> =
@@ -98,7 +134,9 @@ impl Senders {
         let standing = known.into_iter().map(|(sender, last)| {
             let mut gaps = gaps.remove(&sender).unwrap_or_default();
             let beat = news.beats.get_mut(&sender);
+            let mut stuck = None;
             if let Some(beat) = beat {
+                stuck = beat.stands(last, now);
                 let told = beat.heard.sequence;
                 // One that was already ahead counts from then on, also when the sender has got further meanwhile.
                 beat.ahead = beat.ahead.filter(|(then, _)| *then > last);
@@ -115,6 +153,7 @@ impl Senders {
                 gaps: gaps.iter().take(NAMED).map(ToString::to_string).collect(),
                 beat: beat.map(|beat| beat.heard.clone()),
                 beat_found: beat.map(|beat| beat.found),
+                stuck,
                 remark: begun_anew(&sender, &begun, now),
                 sender,
             }
@@ -171,7 +210,8 @@ mod tests {
 
     fn beat(sender: &str, secs: i64, sequence: u64) -> Heartbeat {
         let (backlog, program) = (BTreeMap::new(), "0.1.0".into());
-        Heartbeat { version: 1, at: at(secs), sender: sender.parse().unwrap(), program, backlog, sequence }
+        let (at, sender, recent) = (at(secs), sender.parse().unwrap(), Vec::new());
+        Heartbeat { version: 1, at, sender, program, backlog, sequence, recent }
     }
 
     #[test]
@@ -212,6 +252,44 @@ mod tests {
         let [a, b] = &senders.now()[..] else { panic!("{:?}", senders.now()) };
         assert_eq!((a.missing, a.missing_since, a.beat_found), (0, None, Some(at(20))));
         assert_eq!((b.missing, b.missing_since), (6, Some(at(501))), "what was told first is here");
+    }
+
+    #[test]
+    fn a_backlog_is_stuck_until_a_commit_comes_or_nothing_waits() {
+        let (senders, mut chains) = (Senders::default(), Chains::default());
+        learn(&mut chains, "a/1#1", 0);
+        let told = |secs: i64, waiting: u64| Heartbeat {
+            backlog: [(crate::package::Priority::Normal, waiting), (crate::package::Priority::High, waiting)]
+                .into(),
+            ..beat("a/1", secs, 1)
+        };
+        let stuck = |chains: &Chains, waiting: &BTreeSet<Place>, now: i64| {
+            senders.look(chains, waiting, ever(), at(now));
+            senders.now()[0].stuck.map(|s| {
+                assert!(s.seen_to_begin, "nothing waited at the first look");
+                (s.waiting, s.since, s.looked)
+            })
+        };
+        let none = BTreeSet::new();
+        senders.beats(told(5, 0), at(10));
+        assert_eq!(stuck(&chains, &none, 10), None);
+        senders.beats(told(60, 2), at(61));
+        assert_eq!(stuck(&chains, &none, 62), Some((4, at(62), at(62))));
+        senders.beats(told(120, 9), at(121));
+        assert_eq!(stuck(&chains, &none, 130), Some((18, at(62), at(130))), "however it grows or shrinks");
+        // A commit that was read and waits for room has come.
+        assert_eq!(stuck(&chains, &["a/1#2".parse().unwrap()].into(), 140), Some((18, at(140), at(140))));
+        learn(&mut chains, "a/1#2", 150);
+        assert_eq!(stuck(&chains, &none, 160), Some((18, at(140), at(160))), "it is the same one");
+        learn(&mut chains, "a/1#3", 170);
+        assert_eq!(stuck(&chains, &none, 171), Some((18, at(171), at(171))));
+        senders.beats(told(180, 0), at(181));
+        assert_eq!(stuck(&chains, &none, 182), None);
+        // Of a process that has just begun nobody knows how long it has been so.
+        let senders = Senders::default();
+        senders.beats(told(200, 1), at(200));
+        senders.look(&chains, &none, ever(), at(201));
+        assert!(!senders.now()[0].stuck.unwrap().seen_to_begin);
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use futures_util::future::LocalBoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
@@ -14,15 +16,18 @@ use serde_json::json;
 
 use super::check::{self, Fault, Verified};
 use super::landing::Landing;
+use super::members::{self, Waiting};
 use super::reading::Back;
+use super::share::{Held, Phase, Share, heir};
 use crate::blame::{Blame, Failure, put_on_record, weight};
 use crate::clock;
-use crate::conf::WorkConf;
+use crate::conf::{Members, WorkConf};
 use crate::disk::{Disk, Disks, Hold, OnDisk};
 use crate::fs::{self, FsError};
 use crate::hashing::Hashing;
 use crate::journal::{Event, Facts, Journal, Row};
-use crate::package::{PackageId, Reason, RelPath, Sha256Hex, State};
+use crate::notices::Notices;
+use crate::package::{Kind, Name, PackageId, Reason, RelPath, Sha256Hex, State};
 use crate::supervisor::meter::Meter;
 use crate::supervisor::station::Work;
 use crate::supervisor::turn::Weight;
@@ -56,12 +61,18 @@ impl std::fmt::Display for Unit {
 pub struct Verifying {
     /// The truth.
     pub journal: Journal,
+    /// Whose the packages are, where several hosts share the bucket.
+    pub share: Share,
     /// Where kinds land.
     pub landing: Landing,
     /// Who works on what.
     pub disks: Disks,
     /// Who hashes what is read back.
     pub hashing: Hashing,
+    /// Who waits for others.
+    pub waiting: Notices,
+    /// How many do.
+    pub held: Arc<AtomicUsize>,
     /// Files of one package at the same time.
     pub files_at_once: usize,
 }
@@ -72,12 +83,15 @@ pub struct Verifier {
     work: WorkConf,
     /// Stopped packages of which nothing lies in the incoming area any more.
     removed: Rc<RefCell<BTreeSet<PackageId>>>,
+    /// Analyses that wait for their samples.
+    held: Waiting,
 }
 
 impl Verifier {
     /// A fresh one, for every incarnation.
     pub fn new(verifying: Verifying, work: WorkConf) -> Self {
-        Self { verifying, work, removed: Rc::default() }
+        let held = Waiting::new(verifying.held.clone());
+        Self { verifying, work, removed: Rc::default(), held }
     }
 }
 
@@ -88,13 +102,20 @@ impl Work for Verifier {
     fn waiting(&mut self) -> Vec<Unit> {
         let view = self.verifying.journal.view();
         let inbox = view.inbox(&[State::Copied, State::Verified], clock::now());
+        self.held.keep(&view.in_state(State::Copied).map(|row| &row.id).collect());
         let mut units: Vec<Unit> = inbox.into_iter().map(|row| Unit::Verify(row.id.clone())).collect();
-        let removed = self.removed.borrow();
-        let stopped = view.in_state(State::Quarantined).filter(|r| !removed.contains(&r.id)).take(AT_A_TURN);
+        let (removed, Verifying { landing, disks, .. }) = (self.removed.borrow(), &self.verifying);
+        let stopped = view.in_state(State::Quarantined).filter(|row| !removed.contains(&row.id));
+        let stopped = stopped.filter(|row| landing.is_open(disks, &row.id)).take(AT_A_TURN);
         units.extend(stopped.map(|row| Unit::Remove(row.id.clone())));
-        let Verifying { landing, disks, .. } = &self.verifying;
+        units.retain(|unit| !matches!(unit, Unit::Verify(id) if self.held.holds(id)));
         units.retain(|(Unit::Verify(id) | Unit::Remove(id))| landing.is_open(disks, id));
         units
+    }
+
+    /// One that waits for its samples says nothing about disks.
+    fn needs_outside(&self, unit: &Unit) -> bool {
+        !matches!(unit, Unit::Verify(id) if self.held.knows(id))
     }
 
     fn weight(&self, unit: &Unit) -> Weight {
@@ -105,10 +126,13 @@ impl Work for Verifier {
     }
 
     fn perform(&self, unit: Unit, meter: Meter) -> LocalBoxFuture<'static, Result<(), Failure>> {
-        let (verifying, removed) = (self.verifying.clone(), self.removed.clone());
+        let (verifying, removed, held) = (self.verifying.clone(), self.removed.clone(), self.held.clone());
         async move {
             match unit {
-                Unit::Verify(id) => verifying.verify(&id, &meter).await,
+                Unit::Verify(id) => {
+                    let done = verifying.verify(&id, &held, &meter).await;
+                    verifying.landing.unless_it_vanished(&verifying.disks, &id, done).await
+                }
                 Unit::Remove(id) => {
                     verifying.remove(&id).await?;
                     let _first = removed.borrow_mut().insert(id);
@@ -139,6 +163,7 @@ impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Fs(e) => e.into(),
+            Fault::NoPermit(none) => none.into(),
             Fault::Wrong { reason, detail } => Blame::stop(reason, detail),
         }
     }
@@ -182,7 +207,8 @@ fn find(
 /// and the next attempt finds nothing to move.
 fn move_aside(on: &OnDisk, landing: &Landing, row: &Row) -> Result<(), FsError> {
     let id = &row.id;
-    let Some((incoming, aside)) = landing.incoming(id).zip(landing.quarantine(id)) else {
+    let incoming = if row.facts.inherited.is_some() { landing.heir(id) } else { landing.incoming(id) };
+    let Some((incoming, aside)) = incoming.zip(landing.quarantine(id)) else {
         return Ok(());
     };
     if let Some(parts) = landing.parts(id) {
@@ -190,7 +216,7 @@ fn move_aside(on: &OnDisk, landing: &Landing, row: &Row) -> Result<(), FsError> 
     }
     on.moved();
     if !fs::dir_exists(&incoming)? {
-        return Ok(());
+        return incoming.parent().map_or(Ok(()), fs::answers); // unmounted, it is not gone
     }
     let reason = row.facts.reason;
     let text = json!({"package": id, "at": row.since, "reason": reason.map(Reason::code), "detail": row.facts.detail,
@@ -209,9 +235,13 @@ fn move_aside(on: &OnDisk, landing: &Landing, row: &Row) -> Result<(), FsError> 
 }
 
 impl Verifying {
-    async fn verify(&self, id: &PackageId, meter: &Meter) -> Result<(), Failure> {
+    async fn verify(&self, id: &PackageId, held: &Waiting, meter: &Meter) -> Result<(), Failure> {
         let hold = self.disks.hold(&id.to_string()).await?;
         let Some(row) = self.journal.view().package(id).cloned() else { return Ok(()) };
+        let phase = match self.share.holds(&self.journal, id, NAME).await? {
+            Held::Ours(phase) => phase,
+            Held::Lost { clear } => return self.leave(id, &hold, clear).await,
+        };
         let unknown =
             || Blame::stop(Reason::UnknownKind, format!("there is no landing for kind {} any more", id.kind));
         let place = self.landing.of(&id.kind).ok_or_else(unknown)?.clone();
@@ -219,8 +249,13 @@ impl Verifying {
         let (incoming, destination) =
             self.landing.incoming(id).zip(self.landing.destination(id)).ok_or_else(unknown)?;
         // It lies where it was put when it was copied, whatever is configured by now.
-        let recorded = row.facts.place.as_ref().map(PathBuf::from);
+        let heir = row.facts.inherited.as_ref().and_then(|_| self.landing.heir(id));
+        // Of an heir it tells where the package was before it was another host's.
+        let recorded = row.facts.place.as_ref().filter(|_| row.placed || heir.is_none()).map(PathBuf::from);
         let destination = recorded.clone().filter(|_| row.placed).unwrap_or(destination);
+        // The name has the host's seat in it since the bucket is shared.
+        let copied = recorded.clone().filter(|place| self.landing.is_incoming(id, place)).unwrap_or(incoming);
+        let incoming = heir.unwrap_or(copied);
         if let Some(recorded) = recorded.filter(|place| !row.placed && *place != incoming) {
             return Err(Failure::Outage(format!(
                 "{id} was copied to {} before landing.{}.destination was changed: set that back until the package is through, \
@@ -232,25 +267,42 @@ impl Verifying {
         meter.expect(row.facts.bytes.unwrap_or(0));
         let committed = row.facts.manifest_sha256.clone();
         let (here, there, state) = (incoming.clone(), destination.clone(), (row.state, row.placed));
-        let in_place = match hold.on(disk, move |on| find(on, &here, &there, state)).await?? {
+        let lies = match row.facts.inherited.clone().filter(|_| row.state == State::Copied) {
+            Some(others) => self.inherited(id, (&hold, disk), others).await?,
+            None => hold.on(disk, move |on| find(on, &here, &there, state)).await??,
+        };
+        let permit = self.share.permit();
+        let in_place = match lies {
             Lies::Incoming => {
-                let verified = self.read_back(id, incoming, committed, (&hold, disk), meter).await?;
-                if row.state == State::Copied {
-                    let moved = self
-                        .journal
-                        .step(id, Some(State::Copied), State::Verified, NAME, Facts::default())
-                        .await?;
-                    if !moved {
-                        return Ok(());
-                    }
+                let missing = match (row.state, place.members) {
+                    (State::Copied, Members::Landed) => self.missing(&incoming, (&hold, disk)).await?,
+                    _ => Vec::new(),
+                };
+                held.note(id, &missing, &self.waiting);
+                if !missing.is_empty() {
+                    return Ok(());
                 }
-                let target = destination.clone();
-                hold.on(disk, move |on| verified.put_in_place(on, &target)).await??
+                let verified = self.read_back(id, incoming, committed, (&hold, disk), meter).await?;
+                // From here on nobody but this journal knows whether its consumer may have it.
+                if !self.is_verified(&row).await? {
+                    return Ok(());
+                }
+                if let Held::Lost { clear } =
+                    self.share.reach(&self.journal, id, NAME, Phase::Placing).await?
+                {
+                    return self.leave(id, &hold, clear).await;
+                }
+                let (target, permit) = (destination.clone(), permit.clone());
+                hold.on(disk, move |on| verified.put_in_place(on, &target, &permit)).await??
             }
             Lies::InPlace => {
-                tracing::info!(package = %id, "verifying once more where it was put before the restart");
+                tracing::info!(package = %id, claim = phase.as_str(), "verifying once more where it was put before");
                 let there = destination.clone();
-                self.read_back(id, there, committed, (&hold, disk), meter).await?.is_in_place()
+                let verified = self.read_back(id, there, committed, (&hold, disk), meter).await?;
+                if !self.is_verified(&row).await? {
+                    return Ok(());
+                }
+                verified.is_in_place()
             }
             Lies::Taken => {
                 // Only our own rename takes a package out of the incoming area, and consumers take away only what is READY.
@@ -267,8 +319,58 @@ impl Verifying {
             let place = destination.display().to_string();
             self.journal.record(Event::Placed { package: id.clone(), place }).await?;
         }
-        hold.on(disk, move |on| in_place.hand_over(on, &place)).await??;
+        hold.on(disk, move |on| in_place.hand_over(on, &place, &permit)).await??;
         self.record_ready(id, destination, None).await
+    }
+
+    /// The samples that an analysis needs and that have not landed.
+    async fn missing(&self, dir: &Path, (hold, disk): (&Hold, &Disk)) -> Result<Vec<Name>, Failure> {
+        let samples: Kind = "samples".parse().expect("a kind");
+        let at = dir.to_owned();
+        let mut names = hold.on(disk, move |on| check::needed(on, &at)).await??;
+        names.retain(|name| !members::is_ready(&self.journal.view(), &samples, name));
+        let (Some(place), Some(disk)) = (self.landing.of(&samples), self.landing.disk(&samples)) else {
+            return Ok(names);
+        };
+        let place = place.destination.clone();
+        Ok(hold.on(disk, move |on| members::not_there(on, &place, names)).await??)
+    }
+
+    /// Another host has it. What it does not look for goes.
+    async fn leave(&self, id: &PackageId, hold: &Hold, clear: bool) -> Result<(), Failure> {
+        let Some(disk) = self.landing.disk(&id.kind).filter(|_| clear) else { return Ok(()) };
+        let (landing, id) = (self.landing.clone(), id.clone());
+        Ok(hold.on(disk, move |on| heir::clear(on, &landing, &id)).await??)
+    }
+
+    /// Puts on record that every byte was read back. False: somebody was faster.
+    async fn is_verified(&self, row: &Row) -> Result<bool, Failure> {
+        if row.state != State::Copied {
+            return Ok(true);
+        }
+        Ok(self.journal.step(&row.id, Some(State::Copied), State::Verified, NAME, Facts::default()).await?)
+    }
+
+    /// Looks what a host that fell silent while it put the package in place has left.
+    async fn inherited(
+        &self,
+        id: &PackageId,
+        (hold, disk): (&Hold, &Disk),
+        others: Vec<String>,
+    ) -> Result<Lies, Failure> {
+        let (landing, of) = (self.landing.clone(), id.clone());
+        Ok(match hold.on(disk, move |on| heir::take(on, &landing, &of, &others)).await?? {
+            heir::Left::Incoming => Lies::Incoming,
+            heir::Left::InPlace => Lies::InPlace,
+            heir::Left::Nowhere => {
+                let row = self.journal.view().package(id).and_then(|row| row.facts.detail.clone());
+                let detail = format!(
+                    "{}; it lies neither in the incoming area nor at its destination",
+                    row.unwrap_or_default()
+                );
+                return Err(Blame::stop(Reason::HandoverUnknown, detail));
+            }
+        })
     }
 
     async fn record_ready(
@@ -277,6 +379,10 @@ impl Verifying {
         place: PathBuf,
         detail: Option<String>,
     ) -> Result<(), Failure> {
+        // Not afterwards: what is READY here and still on its way for the others would be for ever.
+        if let Held::Lost { .. } = self.share.reach(&self.journal, id, NAME, Phase::Landed).await? {
+            return Ok(());
+        }
         let facts = Facts { place: Some(place.display().to_string()), detail, ..Facts::default() };
         let _moved = self.journal.step(id, Some(State::Verified), State::Ready, NAME, facts).await?;
         Ok(())
@@ -310,6 +416,7 @@ impl Verifying {
         let hold = self.disks.hold(&id.to_string()).await?;
         let row = self.journal.view().package(id).cloned();
         let Some(row) = row.filter(|row| row.state == State::Quarantined) else { return Ok(()) };
+        self.share.stopped(id).await?;
         let Some(disk) = self.landing.disk(&id.kind) else { return Ok(()) };
         let landing = self.landing.clone();
         Ok(hold.on(disk, move |on| move_aside(on, &landing, &row)).await??)

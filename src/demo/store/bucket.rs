@@ -10,8 +10,10 @@ use std::sync::Arc;
 use s3s::dto::*;
 use s3s::{Body, S3, S3Error, S3Request, S3Response, S3Result, s3_error};
 
+use super::bells::Bells;
 use super::intake::{Claims, Taken, take_in};
 use super::shelf::{Attributes, Condition, Facts, Shelf};
+use super::spoil::WithoutConditions;
 use super::sums::Sums;
 use super::uploads::{Completion, Named};
 
@@ -21,11 +23,12 @@ pub(super) type Answer<T> = S3Result<S3Response<T>>;
 pub(super) struct Bucket {
     name: String,
     shelf: Arc<Shelf>,
+    bells: Bells,
 }
 
 impl Bucket {
-    pub(super) fn new(name: &str, shelf: Shelf) -> Self {
-        Self { name: name.to_owned(), shelf: Arc::new(shelf) }
+    pub(super) fn new(name: &str, shelf: Shelf, bells: Bells) -> Self {
+        Self { name: name.to_owned(), shelf: Arc::new(shelf), bells }
     }
 
     /// Work on files, for the bucket of this name only.
@@ -47,6 +50,7 @@ impl Bucket {
 
     async fn put(&self, request: S3Request<PutObjectInput>) -> Answer<PutObjectOutput> {
         let claims = Claims::read(&request.headers, request.trailing_headers)?;
+        let unconditional = request.extensions.get::<WithoutConditions>().is_some();
         let input = request.input;
         let key = input.key.clone();
         self.on_shelf(&input.bucket, move |shelf| shelf.path_of(&key).map(drop)).await?;
@@ -58,9 +62,14 @@ impl Bucket {
         };
         let headers = facts.sums.to_headers();
         let output = PutObjectOutput { e_tag: Some(ETag::Strong(facts.etag.clone())), ..Default::default() };
-        let condition = Condition { if_match: input.if_match, if_none_match: input.if_none_match };
+        let key = input.key.clone();
+        let condition = match unconditional {
+            true => Condition::default(),
+            false => Condition { if_match: input.if_match, if_none_match: input.if_none_match },
+        };
         self.on_shelf(&input.bucket, move |shelf| shelf.publish(&input.key, taken.file, &facts, &condition))
             .await?;
+        self.bells.created(&key);
         Ok(S3Response::with_headers(output, headers))
     }
 
@@ -122,6 +131,7 @@ impl Bucket {
         let (key, id) = (input.key.clone(), input.upload_id);
         let work = move |shelf: &Shelf| shelf.complete_upload(&key, &id, &completion);
         let facts = self.on_shelf(&input.bucket, work).await?;
+        self.bells.created(&input.key);
         Ok(S3Response::new(CompleteMultipartUploadOutput {
             bucket: Some(input.bucket),
             key: Some(input.key),

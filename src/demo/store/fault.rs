@@ -44,6 +44,10 @@ pub enum FaultKind {
     Trickle(Duration),
     /// The answer says of a range that it begins one byte later than it does.
     WrongRange,
+    /// 409 with `ConditionalRequestConflict`, as to one of several that write a key at the same moment; nothing was done.
+    Conflict,
+    /// The conditions of a put are not looked at, as by stores that do not know them.
+    ForgetConditions,
     /// A range is asked for and the whole object is answered, as simple servers do.
     IgnoreRange,
     /// 200 with a page of something before the store, instead of what was asked for.

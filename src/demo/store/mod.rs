@@ -11,6 +11,7 @@
 //! ignores checksums of parts and the ETags in a completion, destroys an upload that it then refuses to complete, answers
 //! `AccessDenied` for `NoSuchUpload`, lists without ETags, and fails on keys beyond about 130 bytes, which ours exceed.
 
+mod bells;
 mod bucket;
 mod fault;
 mod gate;
@@ -50,6 +51,7 @@ use tokio::net::TcpListener;
 pub use fault::{FaultKind, FaultRule, Portal};
 pub use log::{RequestLog, Who};
 
+use bells::{Bells, Door};
 use bucket::Bucket;
 use fault::Faults;
 use gate::{Gate, answer, s3_error};
@@ -113,6 +115,8 @@ struct Inner {
     faults: Faults,
     log: Ring,
     sender_looks: Arc<AtomicBool>,
+    bells: Bells,
+    receiver_claims: Arc<AtomicBool>,
     s3: S3Service,
 }
 
@@ -135,13 +139,17 @@ impl Store {
         let mut keys = SimpleAuth::new();
         keys.register(sender.access.clone(), sender.secret.into());
         keys.register(receiver.access.clone(), receiver.secret.into());
-        let mut builder = S3ServiceBuilder::new(Bucket::new(&bucket, shelf));
+        let bells = Bells::default();
+        let mut builder = S3ServiceBuilder::new(Bucket::new(&bucket, shelf, bells.clone()));
+        builder.set_route(Door { bells: bells.clone(), bucket, receiver: receiver.access.clone() });
         builder.set_auth(keys);
         let looks: Arc<AtomicBool> = Arc::default();
-        let (sender, receiver, sender_looks) = (sender.access, receiver.access, looks.clone());
-        builder.set_access(Rights { sender, receiver, sender_looks });
+        let claims: Arc<AtomicBool> = Arc::default();
+        let (sender, receiver) = (sender.access, receiver.access);
+        let (sender_looks, receiver_claims) = (looks.clone(), claims.clone());
+        builder.set_access(Rights { sender, receiver, sender_looks, receiver_claims });
         let (faults, log, s3) = (Faults::default(), Ring::default(), builder.build());
-        let inner = Inner { gate, faults, log, sender_looks: looks, s3 };
+        let inner = Inner { gate, faults, log, sender_looks: looks, receiver_claims: claims, bells, s3 };
         Ok(Self(Arc::new(inner)))
     }
 
@@ -177,6 +185,26 @@ impl Store {
     /// The sender may ask what an object is from now on (`HeadObject`), which TSD does not allow.
     pub fn let_sender_look(&self) {
         self.0.sender_looks.store(true, Relaxed);
+    }
+
+    /// How many listen for new objects.
+    pub fn listeners(&self) -> usize {
+        self.0.bells.listeners()
+    }
+
+    /// Sends these bytes to all who listen, as something broken in between might.
+    pub fn babble(&self, bytes: Bytes) {
+        self.0.bells.babble(bytes);
+    }
+
+    /// Ends the answers of all who listen.
+    pub fn hang_up(&self) {
+        self.0.bells.hang_up();
+    }
+
+    /// The receiver may put below a directory `claims` from now on, and nowhere else.
+    pub fn let_receiver_claim(&self) {
+        self.0.receiver_claims.store(true, Relaxed);
     }
 
     /// Takes back all faults that still wait.
@@ -246,6 +274,11 @@ impl Store {
             (None, Some(FaultKind::Refuse(code))) => {
                 s3_error(StatusCode::BAD_REQUEST, code, "This store does not want it.")
             }
+            (None, Some(FaultKind::Conflict)) => s3_error(
+                StatusCode::CONFLICT,
+                "ConditionalRequestConflict",
+                "A conflicting operation occurred during this request.",
+            ),
             (None, Some(FaultKind::NoSuchUpload)) => s3_error(
                 StatusCode::NOT_FOUND,
                 "NoSuchUpload",

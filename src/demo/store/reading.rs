@@ -143,7 +143,7 @@ impl Bucket {
 
     async fn page(&self, bucket: &str, ask: Ask, url: bool) -> S3Result<(Page, Vec<Object>)> {
         let work = move |shelf: &Shelf| {
-            let found = walk(shelf.objects(), &ask.prefix).map_err(S3Error::internal_error)?;
+            let found = walk(shelf.objects(), &ask).map_err(S3Error::internal_error)?;
             let page = page(&found, &ask);
             let mut contents = Vec::with_capacity(page.objects.len());
             for object in &page.objects {

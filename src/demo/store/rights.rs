@@ -23,15 +23,20 @@ pub(super) struct Rights {
     pub(super) receiver: String,
     /// The sender may ask what an object is, as at other endpoints than TSD's.
     pub(super) sender_looks: Arc<AtomicBool>,
+    /// The receiver may put below a directory `claims`, so that several of them can share the bucket.
+    pub(super) receiver_claims: Arc<AtomicBool>,
 }
 
 impl Rights {
-    fn allow(&self, access_key: Option<&str>, operation: &str) -> bool {
+    fn allow(&self, access_key: Option<&str>, operation: &str, key: &str) -> bool {
         match access_key {
             Some(key) if key == self.sender => {
                 SENDER.contains(&operation) || operation == "HeadObject" && self.sender_looks.load(Relaxed)
             }
-            Some(key) if key == self.receiver => RECEIVER.contains(&operation),
+            Some(access) if access == self.receiver => {
+                let claims = operation == "PutObject" && key.contains("/claims/");
+                RECEIVER.contains(&operation) || claims && self.receiver_claims.load(Relaxed)
+            }
             _ => false,
         }
     }
@@ -50,7 +55,8 @@ impl S3Access for Rights {
         Self: 'd,
     {
         let access_key = context.credentials().map(|credentials| credentials.access_key.as_str());
-        let allowed = self.allow(access_key, context.s3_op().name());
+        let key = context.s3_path().get_object_key().unwrap_or_default();
+        let allowed = self.allow(access_key, context.s3_op().name(), key);
         Box::pin(async move { if allowed { Ok(()) } else { Err(s3_error!(AccessDenied, "Access Denied.")) } })
     }
 }
@@ -61,21 +67,40 @@ mod tests {
 
     #[test]
     fn the_lists_do_not_overlap_and_nobody_else_may_anything() {
-        let rights = Rights { sender: "s".into(), receiver: "r".into(), sender_looks: Arc::default() };
+        let rights = Rights {
+            sender: "s".into(),
+            receiver: "r".into(),
+            sender_looks: Arc::default(),
+            receiver_claims: Arc::default(),
+        };
         for operation in SENDER {
-            assert!(rights.allow(Some("s"), operation) && !rights.allow(Some("r"), operation), "{operation}");
+            assert!(
+                rights.allow(Some("s"), operation, "p/k") && !rights.allow(Some("r"), operation, "p/k"),
+                "{operation}"
+            );
         }
         for operation in RECEIVER {
-            assert!(rights.allow(Some("r"), operation) && !rights.allow(Some("s"), operation), "{operation}");
+            assert!(
+                rights.allow(Some("r"), operation, "p/k") && !rights.allow(Some("s"), operation, "p/k"),
+                "{operation}"
+            );
         }
         for operation in
             ["DeleteObject", "ListParts", "CopyObject", "UploadPartCopy", "DeleteBucket", "PostObject"]
         {
             assert!(
-                !rights.allow(Some("s"), operation) && !rights.allow(Some("r"), operation),
+                !rights.allow(Some("s"), operation, "p/k") && !rights.allow(Some("r"), operation, "p/k"),
                 "{operation}"
             );
         }
-        assert!(!rights.allow(None, "PutObject") && !rights.allow(Some("x"), "GetObject"));
+        let put = |key| rights.allow(Some("r"), "PutObject", key);
+        assert!(!put("p/claims/x"));
+        rights.receiver_claims.store(true, Relaxed);
+        assert!(
+            put("p/claims/x")
+                && !put("p/samples/x")
+                && !rights.allow(Some("r"), "DeleteObject", "p/claims/x")
+        );
+        assert!(!rights.allow(None, "PutObject", "p/k") && !rights.allow(Some("x"), "GetObject", "p/k"));
     }
 }

@@ -216,6 +216,10 @@ impl Shelf {
         if let Some(condition) = &condition.if_match
             && !held(condition)?
         {
+            // As AWS answers it.
+            if !path.is_file() {
+                return Err(no_such_key());
+            }
             return Err(s3_error!(PreconditionFailed, "{failed}"));
         }
         if let Some(condition) = &condition.if_none_match
@@ -334,7 +338,7 @@ mod tests {
             ..Condition::default()
         };
         assert_eq!(put(&shelf, "lock", "x", &wrong), Err("PreconditionFailed".into()));
-        assert_eq!(put(&shelf, "none", "x", &wrong), Err("PreconditionFailed".into()));
+        assert_eq!(put(&shelf, "none", "x", &wrong), Err("NoSuchKey".into()));
     }
 
     #[test]

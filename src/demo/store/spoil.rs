@@ -21,10 +21,17 @@ const FLUSHED: Duration = Duration::from_millis(50);
 #[derive(Clone, Copy)]
 pub(super) struct WithoutRange;
 
+/// Marks a request whose conditions are not looked at.
+#[derive(Clone, Copy)]
+pub(super) struct WithoutConditions;
+
 /// Before the work.
 pub(super) fn request(kind: FaultKind, head: &mut Parts) {
     if kind == FaultKind::IgnoreRange {
         let _none_before = head.extensions.insert(WithoutRange);
+    }
+    if kind == FaultKind::ForgetConditions {
+        let _none_before = head.extensions.insert(WithoutConditions);
     }
 }
 

@@ -22,7 +22,7 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn dependencies_point_one_way() {
-    let rules: [(&str, &[&str]); 11] = [
+    let rules: [(&str, &[&str]); 13] = [
         (
             "package",
             &[
@@ -102,6 +102,19 @@ fn dependencies_point_one_way() {
                 "crate::demo",
             ],
         ),
+        (
+            "custody",
+            &[
+                "actix",
+                "crate::nsc",
+                "crate::tsd",
+                "crate::store",
+                "crate::conf",
+                "crate::role",
+                "crate::cli",
+            ],
+        ),
+        ("reconcile", &["actix", "crate::store", "crate::role", "crate::cli", "crate::demo"]),
         ("nsc", &["crate::tsd", "crate::role", "crate::cli", "crate::demo"]),
         ("tsd", &["crate::nsc", "crate::role", "crate::cli", "crate::demo", "crate::clarity"]),
         ("demo/lims", &["crate::clarity", "crate::nsc"]),

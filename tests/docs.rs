@@ -42,7 +42,22 @@ fn the_commands_of_the_readme_exist() {
     let help = std::process::Command::new(env!("CARGO_BIN_EXE_tsd-import")).arg("--help").output().unwrap();
     let help = String::from_utf8_lossy(&help.stdout).into_owned();
     let readme = doc("README.md");
-    for command in ["run", "drain", "demo", "status", "review", "verify", "doctor", "config", "version"] {
+    for command in [
+        "run",
+        "drain",
+        "demo",
+        "status",
+        "review",
+        "clean",
+        "verify",
+        "doctor",
+        "custody",
+        "reconcile",
+        "supersede",
+        "journal",
+        "config",
+        "version",
+    ] {
         assert!(help.lines().any(|l| l.trim_start().starts_with(command)), "{command} in {help}");
     }
     for line in readme.lines().filter(|l| l.contains("tsd-import run ")) {

@@ -12,7 +12,7 @@ use tsd_import::fs::{self, FsError, Mode};
 use tsd_import::hashing::Hashing;
 use tsd_import::lease::{self, Lease, Moment};
 use tsd_import::secret::Secret;
-use tsd_import::store::{Origin, Store, StoreError};
+use tsd_import::store::{Only, Origin, Store, StoreError};
 use tsd_import::supervisor::meter::Board;
 
 fn store(dir: &Path, endpoint: String, disk: &Disk) -> Store {
@@ -85,7 +85,7 @@ async fn nothing_is_changed_without_a_lease() {
     lease.release().unwrap();
 
     type Change<'a> = (&'static str, &'a dyn Fn() -> Result<(), FsError>);
-    let changes: [Change<'_>; 13] = [
+    let changes: &[Change<'_>] = &[
         ("create_dir", &|| fs::create_dir(&at("new/dir"))),
         ("write_durably", &|| fs::write_durably(&at("secret"), b"x")),
         ("write_durably_via", &|| fs::write_durably_via(&at("scratch"), &at("new"), b"x")),
@@ -93,11 +93,13 @@ async fn nothing_is_changed_without_a_lease() {
         ("publish", &|| fs::publish(&at("large"), &at("new"))),
         ("discard_scratch", &|| fs::discard_scratch(&at("scratch"))),
         ("remove_file", &|| fs::remove_file(&at("large"))),
+        ("remove_dir", &|| fs::remove_dir(&at("scratch"))),
         ("open new", &|| fs::open(&at("new"), Mode::New).map(drop)),
         ("open emptied", &|| fs::open(&at("large"), Mode::Emptied).map(drop)),
         ("open to append", &|| fs::open(&at("new"), Mode::Append).map(drop)),
         ("open kept", &|| fs::open(&at("large"), Mode::Kept).map(drop)),
         ("hard_link", &|| fs::hard_link(&at("large"), &at("new"))),
+        ("set_group", &|| fs::set_group(&at("secret"), rustix::process::getegid().as_raw())),
         ("set_mode", &|| fs::set_mode(&at("secret"), 0o600)),
     ];
     for (name, change) in changes {
@@ -120,6 +122,8 @@ async fn nothing_is_changed_without_a_lease() {
         store.send_file("p/secret", from(&secret), true, None, &meter).await.map(drop),
         store.send_file("p/large", from(&large), true, None, &meter).await.map(drop),
         store.get_small("p/COMMIT", 10).await.map(drop),
+        store.put_only("p/claims/x", bytes::Bytes::from_static(b"{}"), &Only::New).await.map(drop),
+        store.get_tagged("p/claims/x", 10).await.map(drop),
         store.list("p/", |_| {}).await,
     ];
     for refused in sent {

@@ -20,6 +20,27 @@ fn program(args: &[&str], env: &[(&str, &str)], world: &World) -> std::process::
     command.envs(env.iter().copied()).output().unwrap()
 }
 
+/// What the receiving side is told about sharing the bucket with other hosts; and a daemon that is to share all the same ends with 78.
+pub fn knows_who_can_share(kind: Kind, world: &World, env: &[(&str, &str)]) -> bool {
+    let run = |args: &[&str], more: &[(&str, &str)]| {
+        let mut command = Command::new(PROGRAM);
+        let command = command.args(args).arg("--config").arg(world.site.conf(Role::Tsd));
+        command.envs(env.iter().chain(more).copied()).stdin(std::process::Stdio::null()).output().unwrap()
+    };
+    let found = run(&["doctor", "--seconds", "0", "--json"], &[]);
+    let report: Value = serde_json::from_slice(&found.stdout).unwrap();
+    let found = marks(&report).get("several receiving hosts").map(|mark| mark == "ok");
+    let can = found.unwrap_or_else(|| panic!("{kind:?}\n{report:#}"));
+    if !can {
+        let refused = run(&["run", "--until-eof"], &[("TSD_IMPORT__SHARE__CLAIMS", "true")]);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(78), "{kind:?}\n{said}");
+        assert!(said.contains("this store cannot keep two hosts apart"), "{kind:?}\n{said}");
+        tsd_import::fs::discard_scratch(&world.site.state(Role::Tsd)).unwrap();
+    }
+    can
+}
+
 /// The exit code and the report.
 fn examined(world: &World, env: &[(&str, &str)]) -> (Option<i32>, Value) {
     let found = program(&["doctor", "--seconds", "0", "--json"], env, world);

@@ -1,210 +1,18 @@
 //! A corpus of damaged packages, each with the verdict that it must get: none lands, each is stopped for its own reason, and the good ones
 //! beside them become READY. All are signed as they should be unless that is their damage.
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tsd_import::conf::Role;
 use tsd_import::demo::site::SiteOptions;
-use tsd_import::package::{Md5Hex, PackageId, Reason, Sha256Hex, State};
+use tsd_import::package::{PackageId, Reason, Sha256Hex, State};
 use tsd_import::signature::Signer;
 
+use crate::cargo::{Cargo, RESULTS, Sender, Signature, put};
+use crate::real_tools::{SEEN_BY_RULES_ALONE, Tools, allowed, judged_by_tools, objects};
 use crate::world::World;
-
-const RESULTS: &str = "analyses-results/trios";
-
-/// A package on its way into the bucket.
-struct Cargo {
-    kind: String,
-    name: String,
-    files: BTreeMap<String, Vec<u8>>,
-    /// Text of `SHA256SUMS`, if not that of the files.
-    manifest: Option<Vec<u8>>,
-    /// What becomes of the objects behind the manifest.
-    spoil: Vec<(String, Spoil)>,
-    /// What becomes of the fields of `COMMIT`.
-    fields: Vec<(String, Value)>,
-    /// Bytes of `COMMIT`, if not those of the fields.
-    text: Option<Vec<u8>>,
-    signature: Signature,
-}
-
-enum Spoil {
-    Gone,
-    Bytes(Vec<u8>),
-}
-
-enum Signature {
-    Right,
-    Gone,
-    Text(Vec<u8>),
-    /// Of other bytes.
-    OfOther,
-    By(Box<Signer>),
-}
-
-impl Cargo {
-    fn results(name: &str) -> Self {
-        let files = [
-            ("data.vcf", &b"##fileformat=VCFv4.2\n"[..]),
-            ("qc/report.pdf", b"%PDF-1.7 report"),
-            ("empty", b""),
-        ];
-        Self::of(RESULTS, name, files.map(|(path, bytes)| (path.to_owned(), bytes.to_vec())).into())
-    }
-
-    fn sample(name: &str) -> Self {
-        let reads = ["R1", "R2"]
-            .map(|mate| (format!("HG1-KIT_S1_{mate}_001.fastq.gz"), mate.repeat(40).into_bytes()));
-        let listed: Vec<Value> = reads
-            .iter()
-            .map(
-                |(path, bytes)| json!({"path": path, "md5": Md5Hex::of(bytes).as_str(), "size": bytes.len()}),
-            )
-            .collect();
-        let document = json!({"name": name, "sample_id": "HG1", "project": "Diag-wgs1", "sequencer_id": "LH00534",
-            "flowcell_id": "22ABCDLT4", "flowcell": "A", "lane": 1, "capturekit": "wgs", "taqman": null, "stats": {},
-            "reads": listed});
-        let mut files: BTreeMap<String, Vec<u8>> = reads.into();
-        drop(files.insert(format!("{name}.sample"), document.to_string().into_bytes()));
-        Self::of("samples", name, files)
-    }
-
-    fn analysis(name: &str) -> Self {
-        let document = json!({"name": name, "type": "genome", "samples": ["Diag-wgs1-HG1"], "priority": "1", "params": {}});
-        let files = [(format!("{name}.analysis"), document.to_string().into_bytes())].into();
-        Self::of("analyses", name, files)
-    }
-
-    fn of(kind: &str, name: &str, files: BTreeMap<String, Vec<u8>>) -> Self {
-        let (spoil, fields) = (Vec::new(), Vec::new());
-        let (kind, name) = (kind.to_owned(), name.to_owned());
-        Self { kind, name, files, manifest: None, spoil, fields, text: None, signature: Signature::Right }
-    }
-
-    /// Another `.sample`, and everything else to match it.
-    fn document(mut self, change: impl FnOnce(&mut Value)) -> Self {
-        let path = self
-            .files
-            .keys()
-            .find(|path| path.ends_with(".sample") || path.ends_with(".analysis"))
-            .unwrap()
-            .clone();
-        let mut document: Value = serde_json::from_slice(&self.files[&path]).unwrap();
-        change(&mut document);
-        drop(self.files.insert(path, document.to_string().into_bytes()));
-        self
-    }
-
-    fn file(mut self, path: &str, bytes: &[u8]) -> Self {
-        drop(self.files.insert(path.to_owned(), bytes.to_vec()));
-        self
-    }
-
-    fn without(mut self, path: &str) -> Self {
-        assert!(self.files.remove(path).is_some(), "{path}");
-        self
-    }
-
-    /// The object holds other bytes than the manifest says.
-    fn holds(mut self, path: &str, bytes: &[u8]) -> Self {
-        assert!(self.files.contains_key(path), "{path}");
-        self.spoil.push((path.to_owned(), Spoil::Bytes(bytes.to_vec())));
-        self
-    }
-
-    fn lost(mut self, path: &str) -> Self {
-        self.spoil.push((path.to_owned(), Spoil::Gone));
-        self
-    }
-
-    fn sums(&self) -> String {
-        self.files.iter().map(|(path, bytes)| format!("{}  {path}\n", Sha256Hex::of(bytes))).collect()
-    }
-
-    /// Another manifest, committed as it is.
-    fn manifest(mut self, change: impl FnOnce(String) -> Vec<u8>) -> Self {
-        self.manifest = Some(change(self.sums()));
-        self
-    }
-
-    fn field(mut self, name: &str, value: Value) -> Self {
-        self.fields.push((name.to_owned(), value));
-        self
-    }
-
-    fn text(mut self, text: &[u8]) -> Self {
-        self.text = Some(text.to_vec());
-        self
-    }
-
-    fn signed(mut self, signature: Signature) -> Self {
-        self.signature = signature;
-        self
-    }
-}
-
-/// A sender that puts whatever it is told.
-struct Sender {
-    bucket: PathBuf,
-    signer: Signer,
-    sequence: u64,
-    previous: Option<Sha256Hex>,
-}
-
-fn put(path: &Path, bytes: &[u8]) {
-    tsd_import::fs::create_dir(path.parent().unwrap()).unwrap();
-    tsd_import::fs::write_durably(path, bytes).unwrap();
-}
-
-impl Sender {
-    fn of(world: &World) -> Self {
-        let bucket = world.site.dir.join("store/p22-import/tsd-import");
-        let signer = Signer::from_file(&world.site.dir.join("nsc/secrets/signing-key")).unwrap();
-        Self { bucket, signer, sequence: 0, previous: None }
-    }
-
-    fn put(&mut self, cargo: &Cargo) -> PackageId {
-        let place = self.bucket.join(&cargo.kind).join(&cargo.name).join("r1");
-        for (path, bytes) in &cargo.files {
-            put(&place.join(path), bytes);
-        }
-        let manifest = cargo.manifest.clone().unwrap_or_else(|| cargo.sums().into_bytes());
-        put(&place.join("SHA256SUMS"), &manifest);
-        self.sequence += 1;
-        let mut commit = json!({"version": 1, "package": cargo.name, "kind": cargo.kind, "revision": 1, "priority": "normal",
-            "files": cargo.files.len(), "bytes": cargo.files.values().map(|bytes| bytes.len() as u64).sum::<u64>(),
-            "manifest_sha256": Sha256Hex::of(&manifest).as_str(), "sender": "gdx-login/1", "sequence": self.sequence,
-            "previous": self.previous.as_ref().map(Sha256Hex::as_str), "committed_at": "2026-06-12T10:00:00Z"});
-        for (name, value) in &cargo.fields {
-            match value {
-                Value::Null => drop(commit.as_object_mut().unwrap().remove(name)),
-                value => commit[name] = value.clone(),
-            }
-        }
-        let text = cargo.text.clone().unwrap_or_else(|| format!("{commit:#}\n").into_bytes());
-        self.previous = Some(Sha256Hex::of(&text));
-        let signature = match &cargo.signature {
-            Signature::Right => Some(self.signer.sign(&text).unwrap().into_bytes()),
-            Signature::Gone => None,
-            Signature::Text(text) => Some(text.clone()),
-            Signature::OfOther => Some(self.signer.sign(b"other").unwrap().into_bytes()),
-            Signature::By(signer) => Some(signer.sign(&text).unwrap().into_bytes()),
-        };
-        if let Some(signature) = signature {
-            put(&place.join("COMMIT.sig"), &signature);
-        }
-        put(&place.join("COMMIT"), &text);
-        for (path, spoil) in &cargo.spoil {
-            match spoil {
-                Spoil::Gone => tsd_import::fs::remove_file(&place.join(path)).unwrap(),
-                Spoil::Bytes(bytes) => put(&place.join(path), bytes),
-            }
-        }
-        format!("{}/{}/r1", cargo.kind, cargo.name).parse().unwrap()
-    }
-}
 
 /// What the objects of a package hold.
 fn payload() -> Vec<(&'static str, Cargo, Reason)> {
@@ -223,8 +31,8 @@ fn payload() -> Vec<(&'static str, Cargo, Reason)> {
         ("renamed", of("renamed").lost("data.vcf").holds("empty", vcf), R),
         ("more-bytes-promised", of("more-bytes-promised").field("bytes", json!(10_000)), R),
         ("fewer-bytes-promised", of("fewer-bytes-promised").field("bytes", json!(1)), R),
-        ("all-bytes-promised", of("all-bytes-promised").field("bytes", json!(u64::MAX)), R),
-        ("many-gib-promised", of("many-gib-promised").field("bytes", json!(1_u64 << 50)), R),
+        ("all-bytes-promised", of("all-bytes-promised").field("bytes", json!(u64::MAX)), Reason::TooLarge),
+        ("many-gib-promised", of("many-gib-promised").field("bytes", json!(1_u64 << 50)), Reason::TooLarge),
     ]
 }
 
@@ -309,7 +117,7 @@ fn manifests() -> Vec<(&'static str, Cargo, Reason)> {
         ("long-name", of_path("long-name", &"n".repeat(256)), R),
         ("more-files-promised", of("more-files-promised").field("files", json!(4)), R),
         ("fewer-files-promised", of("fewer-files-promised").field("files", json!(2)), R),
-        ("huge-count", of("huge-count").field("files", json!(u64::MAX)), R),
+        ("huge-count", of("huge-count").field("files", json!(u64::MAX)), Reason::TooLarge),
     ]
 }
 
@@ -408,6 +216,42 @@ fn documents() -> Vec<(&'static str, Cargo, Reason)> {
     ]
 }
 
+/// Each tool rejects what is in its province; what none of them can see is listed, with the reason, and nothing else is.
+fn the_tools_see_what_is_theirs(seen: &[(usize, &'static str, Tools)]) {
+    let mut wrong = Vec::new();
+    let by_rules: BTreeSet<&str> =
+        SEEN_BY_RULES_ALONE.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+    for (group, name, tools) in seen {
+        let content = tools.sums && tools.promise;
+        let (missed, whose) = match group {
+            0 => (content, "sha256sum, or the numbers of COMMIT"),
+            3 => (tools.signature, "ssh-keygen"),
+            _ => (false, ""),
+        };
+        if missed {
+            wrong.push(format!("{name} must be seen by {whose}"));
+        }
+        let by_nobody = content && tools.signature;
+        let listed = by_rules.contains(name);
+        if by_nobody != listed {
+            wrong.push(format!("{name}: seen by no tool: {by_nobody}, listed as such: {listed}"));
+        }
+    }
+    let rejects = |of: fn(&Tools) -> bool| seen.iter().filter(|(.., tools)| !of(tools)).count();
+    println!(
+        "of {} damaged packages ssh-keygen rejects {}, sha256sum {}, the numbers of COMMIT {}; {} are seen by rules alone",
+        seen.len(),
+        rejects(|t| t.signature),
+        rejects(|t| t.sums),
+        rejects(|t| t.promise),
+        by_rules.len()
+    );
+    let unknown: Vec<_> =
+        by_rules.iter().filter(|name| !seen.iter().any(|(_, other, _)| other == *name)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[tokio::test]
 async fn each_damaged_package_is_stopped_for_its_reason_and_the_good_ones_become_ready() {
     let options = SiteOptions { token_life: Duration::from_secs(900), ..SiteOptions::default() };
@@ -418,7 +262,8 @@ async fn each_damaged_package_is_stopped_for_its_reason_and_the_good_ones_become
     std::process::Command::new("chmod").arg("600").arg(&foreign).status().unwrap();
 
     let mut sender = Sender::of(&world);
-    let (mut expected, mut good) = (Vec::new(), Vec::new());
+    let (mut expected, mut good, mut seen) = (Vec::new(), Vec::new(), Vec::new());
+    let allowed = allowed(&world);
     let groups = [payload(), manifests(), commits(), signatures(&foreign), documents()];
     for (n, group) in groups.into_iter().enumerate() {
         // Good ones between them.
@@ -427,9 +272,12 @@ async fn each_damaged_package_is_stopped_for_its_reason_and_the_good_ones_become
         good.push(sender.put(&Cargo::analysis(&format!("good-analysis-{n}"))));
         for (name, cargo, reason) in group {
             assert_eq!(name, cargo.name);
-            expected.push((sender.put(&cargo), reason));
+            let id = sender.put(&cargo);
+            seen.push((n, name, judged_by_tools(&allowed, &objects(&world, &id.to_string()))));
+            expected.push((id, reason));
         }
     }
+    the_tools_see_what_is_theirs(&seen);
     // What lies beside a package's own objects is nobody's.
     let besides = sender.put(&Cargo::results("besides"));
     put(&sender.bucket.join(RESULTS).join("besides/r1/more.vcf"), b"more");
@@ -480,6 +328,10 @@ async fn each_damaged_package_is_stopped_for_its_reason_and_the_good_ones_become
         );
     }
     assert!(!world.site.landing(RESULTS).join("besides/more.vcf").exists());
+    for id in &good {
+        let tools = judged_by_tools(&allowed, &objects(&world, &id.to_string()));
+        assert!(tools.signature && tools.sums && tools.promise, "{id}: {tools:?}");
+    }
     // Nothing but the good ones, the manifests of which hold for a tool that knows nothing of us.
     for kind in [RESULTS, "samples", "analyses"] {
         for entry in std::fs::read_dir(world.site.landing(kind)).unwrap() {

@@ -9,7 +9,7 @@ use tsd_import::package::State;
 
 use crate::world::{PROGRAM, World, sample_ids, text};
 
-fn this_machine_lets_us_mount() -> bool {
+pub fn this_machine_lets_us_mount() -> bool {
     let allowed = Command::new("unshare").args(["-Urm", "true"]).output();
     let allowed = allowed.is_ok_and(|o| o.status.success());
     if !allowed {
@@ -21,7 +21,7 @@ fn this_machine_lets_us_mount() -> bool {
 }
 
 /// A world whose receiver has a tiny floor, so that a full disk is one that is really full.
-async fn world() -> World {
+pub async fn world() -> World {
     let small_floor = (Role::Tsd, "disk.floor = \"1 KiB\"\nwork.outage_first = \"200 ms\"\n".to_owned());
     let more_of = vec![small_floor];
     let options =
@@ -35,7 +35,7 @@ async fn world() -> World {
 }
 
 /// The receiver with its production area on a tmpfs of this size, in a mount namespace of its own.
-fn receiver(world: &World, size: &str, failpoints: &str) -> tokio::process::Child {
+pub fn receiver(world: &World, size: &str, failpoints: &str) -> tokio::process::Child {
     let script = format!(
         "mount -t tmpfs -o size={size} tmpfs {a} && mkdir {a}/samples && exec {PROGRAM} run --config {c}",
         a = archive(world).display(),
@@ -47,25 +47,25 @@ fn receiver(world: &World, size: &str, failpoints: &str) -> tokio::process::Chil
     unshare.stdin(Stdio::null()).stderr(stderr).kill_on_drop(true).spawn().unwrap()
 }
 
-fn archive(world: &World) -> PathBuf {
+pub fn archive(world: &World) -> PathBuf {
     world.site.dir.join("tsd/archive")
 }
 
 /// A command where the receiver lives.
-fn inside(daemon: &tokio::process::Child, args: &[&str]) -> Output {
+pub fn inside(daemon: &tokio::process::Child, args: &[&str]) -> Output {
     let pid = daemon.id().unwrap().to_string();
     let mut command = Command::new("nsenter");
     command.args(["-t", &pid, "-U", "-m", "--preserve-credentials"]).args(args).output().unwrap()
 }
 
-fn landed_right(world: &World, daemon: &tokio::process::Child, id: &str) {
+pub fn landed_right(world: &World, daemon: &tokio::process::Child, id: &str) {
     let dir = archive(world).join("samples").join(id.split('/').nth(1).unwrap());
     let script = format!("cd {} && test -f READY && sha256sum -c --strict --quiet SHA256SUMS", dir.display());
     let check = inside(daemon, &["sh", "-c", &script]);
     assert!(check.status.success(), "{id}: {}", text(&check.stderr));
 }
 
-fn degraded(w: &World, word: &str) -> bool {
+pub fn degraded(w: &World, word: &str) -> bool {
     w.events(Role::Tsd).iter().any(|l| matches!(&l.event, Event::Degraded { why, .. } if why.contains(word)))
 }
 

@@ -9,10 +9,10 @@ use tsd_import::supervisor::Dice;
 use crate::world::{World, sample_ids};
 
 /// Random moments, from a seed that is printed and can be given again.
-struct Moments(Dice);
+pub struct Moments(Dice);
 
 impl Moments {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let given = std::env::var("TSD_IMPORT_SEED").ok().and_then(|s| s.parse().ok());
         let seed = given.unwrap_or_else(|| {
             u64::from(std::process::id()) << 20 | tsd_import::clock::now().as_millisecond() as u64 & 0xfffff
@@ -21,7 +21,7 @@ impl Moments {
         Self(Dice::seeded(seed))
     }
 
-    fn below(&self, n: u64) -> u64 {
+    pub fn below(&self, n: u64) -> u64 {
         (self.0.roll() * n as f64) as u64
     }
 }

@@ -140,8 +140,9 @@ async fn a_damaged_journal_and_a_damaged_log_are_told_and_the_rest_is_read() {
 
     let journal = world.site.state(Role::Tsd).join("journal.jsonl");
     let mut bytes = std::fs::read(&journal).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
+    let lines: Vec<usize> = bytes.split_inclusive(|b| *b == b'\n').map(<[u8]>::len).collect();
+    let middle: usize = lines[..lines.len() / 2].iter().sum();
+    bytes[middle + 20] ^= 1;
     write(&journal, &bytes);
     let out = review(&["--config", conf]);
     let said = text(&out.stdout);
@@ -251,6 +252,14 @@ async fn every_event_of_the_journal_is_understood_from_the_log() {
             retry_at: at,
         },
         Event::Committing { package: id.clone(), sender: None, sequence: 1, commit: "{}".into() },
+        Event::Cleaned {
+            package: id.clone(),
+            done: true,
+            bytes: 7,
+            proof: odd.clone(),
+            by: "anna".into(),
+            why: odd.clone(),
+        },
         incident("restart", Some(200)),
         Event::Restarted { actor: "packager".into(), incarnation: 2, down_ms: 321 },
         Event::Degraded { actor: "uploader".into(), why: odd.clone() },
@@ -311,6 +320,7 @@ async fn every_event_of_the_journal_is_understood_from_the_log() {
         (&site["incidents"][0]["down_secs"], &site["incidents"][0]["detail"]),
         (&0.321.into(), &odd.into())
     );
+    assert_eq!((&site["cleaned"], &site["cleaned_bytes"]), (&1.into(), &7.into()));
     assert_eq!(site["throughput"]["bytes"], 1 << 20);
     assert!(site["act"].as_array().unwrap().iter().any(|a| a["what"].as_str().unwrap().contains("gave up")));
 }

@@ -60,6 +60,46 @@ async fn a_store_that_answers_503_for_long_is_an_alarm_over_a_restart_until_pack
 }
 
 #[tokio::test]
+async fn a_backlog_that_a_sender_tells_of_and_that_does_not_come_is_an_alarm() {
+    let more_of = vec![
+        (Role::Tsd, "alarm.backlog = \"2 s\"\n".to_owned()),
+        (Role::Nsc, "store.attempts = 1\n".to_owned()),
+    ];
+    let options = SiteOptions { token_life: Duration::from_secs(600), more_of, ..SiteOptions::default() };
+    let mut world = World::with(options).await;
+    let dna = world.samples(2, 200_000);
+    // It reaches the store with its heartbeat, and with nothing else.
+    let mut rule = FaultRule { times: 100_000, ..FaultRule::next(FaultKind::SlowDown) };
+    rule.key_contains = Some("/samples/".into());
+    world.site.store.fault(rule);
+    world.start(Role::Nsc, &[]);
+    let packed = |w: &World| w.fold(Role::Nsc).in_state(State::Uploading).count() == 2;
+    world.until("they wait to be sent", packed).await;
+    world.stop().await;
+    world.start(Role::Nsc, &[]); // the first thing that it does is to give a sign of life
+    world.start(Role::Tsd, &[]);
+    let alarms = |w: &World| heard_and_silent(w, Role::Tsd, "backlog");
+    world.until("the alarm is raised", |w| alarms(w) == ["silent"]).await;
+    let status = text(&world.command(Role::Tsd, &["status"]).stdout);
+    assert!(
+        status.contains("! silent: backlog since ") && status.contains("2 package(s) wait at a sender"),
+        "{status}"
+    );
+    assert!(status.contains("none of what waits there has come since"), "{status}");
+    world.kill(Role::Tsd).await;
+    world.start(Role::Tsd, &[]);
+    world.until("it looks again", |w| snapshot(w, Role::Tsd).is_some_and(|s| !s.senders.is_empty())).await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(alarms(&world), ["silent"], "a restart ends no alarm");
+    world.site.store.mend();
+    world.until("something came", |w| alarms(w) == ["silent", "heard"]).await;
+    let ids = sample_ids(&dna);
+    world.until_ready(&ids).await;
+    world.stop().await;
+    world.everything_is_right(&ids);
+}
+
+#[tokio::test]
 async fn a_bucket_that_cannot_be_listed_is_an_alarm_and_one_without_packages_is_none() {
     let keys = "alarm.listed = \"2 s\"\nalarm.ready = \"1 s\"\nstore.attempts = 1\n";
     let more_of = vec![(Role::Tsd, keys.to_owned())];

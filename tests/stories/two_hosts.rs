@@ -107,7 +107,8 @@ fn evidence(world: &World, role: Role) -> impl PartialEq + std::fmt::Debug + use
 
 /// State and log are the daemon's own, and a living one writes there.
 fn own_files(path: &Path) -> bool {
-    path.components().any(|c| c.as_os_str() == "state" || c.as_os_str() == "log") || path.ends_with("tsd")
+    let own = ["state", "log", ".hosts"];
+    path.components().any(|c| own.iter().any(|own| c.as_os_str() == *own)) || path.ends_with("tsd")
 }
 
 /// B has done everything; A wakes up, touches nothing and ends with its words.

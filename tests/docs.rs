@@ -56,6 +56,8 @@ fn the_commands_of_the_readme_exist() {
         "supersede",
         "journal",
         "config",
+        "manual",
+        "completions",
         "version",
     ] {
         assert!(help.lines().any(|l| l.trim_start().starts_with(command)), "{command} in {help}");
@@ -72,6 +74,66 @@ fn the_commands_of_the_readme_exist() {
         "scripts/check",
     ] {
         assert!(readme.contains(file) && !doc(file).is_empty(), "{file}");
+    }
+}
+
+fn ours(args: &[&str]) -> std::process::Output {
+    std::process::Command::new(env!("CARGO_BIN_EXE_tsd-import")).args(args).output().unwrap()
+}
+
+#[test]
+fn every_command_has_a_manual_page_that_names_its_options() {
+    let dir = tempfile::tempdir().unwrap();
+    let written = ours(&["manual", dir.path().to_str().unwrap()]);
+    assert!(written.status.success(), "{written:?}");
+    let page = |name: &str| std::fs::read_to_string(dir.path().join(format!("{name}.1"))).unwrap();
+    let whole = page("tsd-import");
+    let help = String::from_utf8(ours(&["--help"]).stdout).unwrap();
+    let (_, commands) = help.split_once("Commands:").unwrap();
+    let (commands, _) = commands.split_once("Options:").unwrap();
+    let names =
+        commands.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' '));
+    let names: Vec<&str> = names.filter_map(|line| line.split(' ').next()).filter(|n| *n != "help").collect();
+    assert!(names.len() > 12, "{names:?}");
+    for name in names {
+        assert!(whole.contains(&format!("tsd\\-import\\-{name}(1)")), "{name} is not in the page of all");
+        let options = String::from_utf8(ours(&[name, "--help"]).stdout).unwrap();
+        let text = page(&format!("tsd-import-{name}"));
+        for word in options.split_whitespace().filter(|w| w.starts_with("--") && w.len() > 4) {
+            let option: String =
+                word.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+            assert!(text.contains(&option.replace('-', "\\-")), "{option} is not in the page of {name}");
+        }
+    }
+    assert!(page("tsd-import-journal-verify").contains("damaged"));
+    let nowhere = ours(&["manual", "/nonexistent/dir"]);
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&nowhere.stderr).contains("/nonexistent/dir/tsd-import.1"),
+        "{nowhere:?}"
+    );
+}
+
+#[test]
+fn the_completions_are_scripts_that_a_shell_reads() {
+    use std::io::Write;
+    let script = ours(&["completions", "bash"]);
+    assert!(script.status.success());
+    let mut bash = std::process::Command::new("bash")
+        .arg("-s")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = bash.stdin.take().unwrap();
+    stdin.write_all(&script.stdout).unwrap();
+    let asked = b"\nCOMP_WORDS=(tsd-import rec); COMP_CWORD=1; _tsd-import tsd-import rec tsd-import; echo \"${COMPREPLY[@]}\"\n";
+    stdin.write_all(asked).unwrap();
+    drop(stdin);
+    let said = bash.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&said.stdout).trim(), "reconcile", "{said:?}");
+    for shell in ["zsh", "fish"] {
+        assert!(String::from_utf8(ours(&["completions", shell]).stdout).unwrap().contains("supersede"));
     }
 }
 

@@ -10,6 +10,7 @@ mod drain;
 mod exit;
 mod journal;
 mod lookout;
+mod manual;
 mod owned;
 mod reconcile;
 mod review;
@@ -125,6 +126,12 @@ enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Write the manual pages of all commands into a directory
+    Manual(manual::ManualArgs),
+    /// Print what a shell needs to complete commands and options
+    ///
+    /// For bash: `tsd-import completions bash > ~/.local/share/bash-completion/completions/tsd-import`.
+    Completions(manual::CompletionsArgs),
     /// Print the version
     Version,
 }
@@ -162,6 +169,8 @@ impl Cli {
             Command::Journal(JournalCommand::Verify(args)) => journal::verify(&args),
             Command::Config(ConfigCommand::Check(args)) => config::check(&args),
             Command::Doctor(args) => doctor::doctor(&args),
+            Command::Manual(args) => manual::manual(&args),
+            Command::Completions(args) => manual::completions(&args),
             Command::Version => exit::say(format_args!("tsd-import {}", env!("CARGO_PKG_VERSION"))),
         }
     }

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use memchr::memmem::Finder;
 
+use super::checkpoint;
 use super::event::{Event, Line};
 use super::file::{FILE, JournalError, MAX_LINE};
-use super::checkpoint;
 use crate::fs::FsError;
 use crate::package::{OrderId, PackageId};
 

@@ -137,7 +137,9 @@ async fn the_lines_of_one_package_are_found_among_all() {
     let id: PackageId = "samples/Diag-wgs1-HG59/r1".parse().unwrap();
     let found = super::super::about(dir.path(), &id, None).unwrap();
     assert_eq!((found.lines.len(), found.left_out), (2, 0), "and none of HG590 to HG599");
-    assert!(found.lines.iter().all(|line| matches!(&line.event, Event::Moved { package, .. } if *package == id)));
+    assert!(
+        found.lines.iter().all(|line| matches!(&line.event, Event::Moved { package, .. } if *package == id))
+    );
     let nothing = super::super::about(&dir.path().join("nowhere"), &id, None).unwrap();
     assert!(nothing.lines.is_empty());
 }

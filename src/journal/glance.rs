@@ -1,9 +1,9 @@
 //! The present for somebody who only asks: from a checkpoint and the lines behind it, or from the whole journal.
 use std::path::{Path, PathBuf};
 
+use super::checkpoint;
 use super::file::{self, FILE, JournalError, Tail};
 use super::fold::Fold;
-use super::checkpoint;
 
 /// The present of a journal that somebody else writes, kept up to date by [`Glance::refresh`].
 ///

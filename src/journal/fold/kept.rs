@@ -308,12 +308,7 @@ mod tests {
             claim("A", Phase::Completed),
             order("B", &b),
             claim("B", Phase::Opened),
-            Event::OrderFailed {
-                order: OrderId("B".into()),
-                failures: 2,
-                error: error(),
-                retry_at: at(900),
-            },
+            Event::OrderFailed { order: OrderId("B".into()), failures: 2, error: error(), retry_at: at(900) },
             order("C", &c),
             claim("C", Phase::Flagged),
             moved(&a, Some(State::Found), State::Transferred, &facts),

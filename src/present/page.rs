@@ -59,11 +59,21 @@ impl Page {
         self.look.width
     }
 
-    /// One line, or several where it is too long: they begin further in than the first. Columns made of several spaces stay only where the
-    /// line fits. What a stranger wrote into a name cannot move the cursor.
+    /// One line, or several where it is too long: they begin further in than the first. What a stranger wrote into a name cannot move the
+    /// cursor.
     pub(super) fn say(&mut self, tone: Tone, line: &str) {
+        let indent = line.chars().take_while(|c| *c == ' ').count();
+        self.hang(tone, line, indent + 4);
+    }
+
+    /// A word in a column of its own, and what is said about it.
+    pub(super) fn tell(&mut self, what: &str, text: &str) {
+        self.hang(Tone::Plain, &format!("{what:<13}{text}"), 13);
+    }
+
+    fn hang(&mut self, tone: Tone, line: &str, hang: usize) {
         let plain: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        for line in wrapped(plain.trim_end(), self.look.width) {
+        for line in wrapped(plain.trim_end(), self.look.width, hang.min(self.look.width / 2)) {
             if self.look.colour && tone != Tone::Plain {
                 self.text.push_str(&tone.style().apply_to(line).to_string());
             } else {
@@ -88,39 +98,40 @@ impl Page {
     }
 }
 
-/// Words in lines of at most so many characters. A word that is longer than a line is cut.
-fn wrapped(line: &str, width: usize) -> Vec<String> {
+/// Words in lines of at most so many characters, with the spaces that stand between them where they stay on one line. A word that is
+/// longer than a line is cut.
+fn wrapped(line: &str, width: usize, hang: usize) -> Vec<String> {
     if line.chars().count() <= width {
         return vec![line.to_owned()];
     }
-    let indent = line.chars().take_while(|c| *c == ' ').count().min(width / 4);
-    let hang = indent + 4;
-    let (mut lines, mut now, mut used) = (Vec::new(), " ".repeat(indent), 0usize);
-    let mut length = indent;
-    for word in line.split_whitespace() {
+    let (mut lines, mut now, mut length, mut empty) = (Vec::new(), String::new(), 0usize, true);
+    let mut gap = 0usize;
+    for word in line.split(' ') {
+        if word.is_empty() {
+            gap += 1;
+            continue;
+        }
         let mut rest: Vec<char> = word.chars().collect();
-        loop {
-            let space = usize::from(used > 0);
-            if length + space + rest.len() <= width {
-                if space == 1 {
-                    now.push(' ');
-                }
-                now.extend(&rest);
-                (length, used) = (length + space + rest.len(), used + 1);
-                break;
-            }
-            if used > 0 {
-                lines.push(std::mem::replace(&mut now, " ".repeat(hang)));
-                (length, used) = (hang, 0);
-                continue;
-            }
+        // In front of the first word the gap is how far in the line begins.
+        let space = if lines.is_empty() || !empty { gap } else { 0 };
+        if !empty && length + space + rest.len() > width {
+            lines.push(std::mem::replace(&mut now, " ".repeat(hang)));
+            (length, empty) = (hang, true);
+        } else {
+            now.push_str(&" ".repeat(space.min(width / 2)));
+            length += space.min(width / 2);
+        }
+        while length + rest.len() > width {
             let cut = width.saturating_sub(length).max(1).min(rest.len());
             now.extend(rest.drain(..cut));
             lines.push(std::mem::replace(&mut now, " ".repeat(hang)));
             length = hang;
         }
+        length += rest.len();
+        now.extend(rest);
+        (empty, gap) = (false, 1);
     }
-    if used > 0 {
+    if !empty {
         lines.push(now);
     }
     lines
@@ -151,15 +162,20 @@ mod tests {
     fn lines_fit_and_nothing_is_lost() {
         let line = "  waits: samples/Diag-wgs1-HG12345677/r1: the disk of /ess/p22/archive/no-backup/samples does not answer";
         for width in 40..100 {
-            let lines = wrapped(line, width);
+            let lines = wrapped(line, width, 6);
             assert!(lines.iter().all(|l| l.chars().count() <= width), "{width}: {lines:?}");
             let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().concat();
             assert_eq!(words(&lines.join(" ")), words(line), "{width}");
             assert!(lines[0].starts_with("  w") && lines.iter().skip(1).all(|l| l.starts_with("      ")));
         }
         let long = "x".repeat(100);
-        assert!(wrapped(&long, 40).iter().all(|l| l.chars().count() <= 40));
-        assert_eq!(wrapped("a  b", 40), ["a  b"], "columns stay");
+        assert!(wrapped(&long, 40, 4).iter().all(|l| l.chars().count() <= 40));
+        assert_eq!(wrapped("a  b", 40, 4), ["a  b"], "columns stay");
+        let columns = format!("  a   b {}", "c ".repeat(30));
+        assert!(
+            wrapped(columns.trim_end(), 40, 4)[0].starts_with("  a   b c c"),
+            "also where it is too long"
+        );
     }
 
     #[test]

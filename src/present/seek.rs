@@ -95,7 +95,8 @@ impl<'a> Present<'a> {
             self.snapshot().into_iter().flat_map(|seen| &seen.not_taken).filter_map(|(who, why)| {
                 // Said of a package that is known, it belongs to that one.
                 let known = who.parse::<PackageId>().is_ok_and(|id| fold.package(&id).is_some());
-                let fit = fit(query, who).or_else(|| who.contains(query).then_some(Fit::Within));
+                let fit = fit(query, who)
+                    .or_else(|| (!query.is_empty() && who.contains(query)).then_some(Fit::Within));
                 Some((fit.filter(|_| !known)?, Outside::NotTaken(who.clone(), why.clone())))
             });
         let mut outside: Vec<(Fit, Outside)> = doubts.chain(not_taken).collect();

@@ -55,7 +55,7 @@ impl WhyAnswer {
             _ => Tone::Head,
         };
         page.say(tone, &format!("{}: {}", one.package, one.state));
-        let mut tell = |what: &str, text: &str| page.say(Tone::Plain, &format!("{what:<13}{text}"));
+        let mut tell = |what: &str, text: &str| page.tell(what, text);
         tell("since", &format!("{} ({})", minute(one.since), relative(one.since, now)));
         tell("first seen", &format!("{} ({})", minute(one.first_seen), relative(one.first_seen, now)));
         tell("priority", one.priority.as_str());
@@ -137,7 +137,7 @@ fn say_timeline(page: &mut Page, one: &PackageAnswer, answer: &WhyAnswer) {
 
 fn say_waiting(page: &mut Page, one: &WaitingAnswer) {
     page.say(Tone::Odd, &format!("{}: not a package yet", one.who));
-    let mut tell = |what: &str, text: &str| page.say(Tone::Plain, &format!("{what:<13}{text}"));
+    let mut tell = |what: &str, text: &str| page.tell(what, text);
     tell("where", &one.whereabouts);
     if let Some(since) = one.since {
         tell("since", &minute(since));

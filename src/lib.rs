@@ -43,6 +43,7 @@ pub mod notices;
 pub mod notify;
 pub mod nsc;
 pub mod package;
+pub mod present;
 pub mod reconcile;
 pub mod reload;
 pub mod review;

@@ -47,6 +47,8 @@ fn the_commands_of_the_readme_exist() {
         "drain",
         "demo",
         "status",
+        "why",
+        "list",
         "review",
         "clean",
         "verify",

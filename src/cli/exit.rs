@@ -43,3 +43,13 @@ pub fn say(line: Arguments<'_>) -> Result<(), Exit> {
         _ => Ok(()),
     }
 }
+
+/// Text to stdout, as it is. `false`: whoever read it has gone, so there is no use in saying more.
+pub fn show(text: &str) -> Result<bool, Exit> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(e) => Err(Exit::no(format!("could not write to stdout: {e}"))),
+    }
+}

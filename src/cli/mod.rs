@@ -1,5 +1,6 @@
 //! The command line: what an operator can ask for. Each command has a file of its own.
 mod area;
+mod ask;
 mod bucket;
 mod clean;
 mod config;
@@ -9,6 +10,7 @@ mod doctor;
 mod drain;
 mod exit;
 mod journal;
+mod list;
 mod lookout;
 mod manual;
 mod owned;
@@ -18,6 +20,7 @@ mod run;
 mod status;
 mod supersede;
 mod verify;
+mod why;
 
 use std::path::PathBuf;
 
@@ -83,6 +86,12 @@ enum Command {
     ///
     /// Exit code 1: the daemon does not run, or hangs.
     Status(status::StatusArgs),
+    /// Where is this package or sample, since when, what does it wait for, what is to be done; with its whole way
+    ///
+    /// Exit codes: 0 told; 1 nothing of that name is known here; 2 several may be meant, they are listed.
+    Why(why::WhyArgs),
+    /// Which packages are there, those whose state changed last first; by state, kind, priority, time, name
+    List(list::ListArgs),
     /// Have the daemon finish what is in hand and end, without a signal: also from another host that sees its state directory
     ///
     /// Exit codes: 0 it ended in order, or none was running; 1 it did not end in time; 75 it ended, but something was cut off.
@@ -159,6 +168,8 @@ impl Cli {
             Command::Run(args) => run::run(&args),
             Command::Demo(args) => demo::demo(&args),
             Command::Status(args) => status::status(&args),
+            Command::Why(args) => why::why(&args),
+            Command::List(args) => list::list(&args),
             Command::Drain(args) => drain::drain(&args),
             Command::Review(args) => review::review(&args),
             Command::Clean(args) => clean::clean(&args),

@@ -48,7 +48,7 @@ pub enum Moment {
     At(Timestamp),
 }
 
-fn moment(text: &str) -> Result<Moment, String> {
+pub(super) fn moment(text: &str) -> Result<Moment, String> {
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(Moment::At(at));
     }
@@ -63,7 +63,7 @@ fn moment(text: &str) -> Result<Moment, String> {
 }
 
 impl Moment {
-    fn resolve(&self, now: Timestamp) -> Result<Timestamp, Exit> {
+    pub(super) fn resolve(&self, now: Timestamp) -> Result<Timestamp, Exit> {
         match self {
             Self::At(at) => Ok(*at),
             Self::Ago(span) => {

@@ -109,7 +109,7 @@ fn start(conf: &Conf, args: &RunArgs, reloader: Reloader, level: &Level) -> Resu
                 return Err(exit);
             }
         };
-        let journal = journal.clone();
+        let (kept, journal) = (journal.clone(), journal.clone());
         let daemon = Daemon { conf, journal, assembly, reloader, level, until_eof: args.until_eof };
         let verdict = tokio::select! {
             verdict = daemon.run(signals, &end) => verdict,
@@ -121,6 +121,9 @@ fn start(conf: &Conf, args: &RunArgs, reloader: Reloader, level: &Level) -> Resu
             Ok(why) | Err(why) => why,
         };
         end.record(exit, why).await;
+        if exit == 0 {
+            kept.leave_checkpoint().await;
+        }
         verdict.map(drop).map_err(Exit::temporary)
     };
     actix_rt::System::with_tokio_rt(runtime).block_on(live)

@@ -1,22 +1,14 @@
 //! `status`: what is going on, on one screen, from the journal and the daemon's last snapshot.
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::json;
+use console::Term;
 
 use super::ConfArgs;
-use super::exit::{Exit, say};
-use crate::clock;
-use crate::conf::{Conf, Role};
-use crate::journal::{self, Fold, Holder, Owner, Row};
-use crate::nsc::cleaning::list;
-use crate::package::{Reason, State};
-use crate::review::{minute, size};
-use crate::snapshot::Snapshot;
-use crate::stop::Stop;
-use crate::tsd::Standing;
+use super::ask::{self, Asked};
+use super::exit::{Exit, show};
+use crate::present::{Look, StatusAnswer};
 
 /// Options of `status`.
 #[derive(Args, Debug, Clone)]
@@ -26,271 +18,119 @@ pub struct StatusArgs {
     /// As JSON
     #[arg(long)]
     json: bool,
+    /// Again and again, until Ctrl-C; without a terminal each time as a new block
+    #[arg(long, conflicts_with = "json")]
+    watch: bool,
+    /// How often, with --watch
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval, requires = "watch")]
+    interval: Duration,
 }
 
-/// A snapshot older than this tells of a daemon that is gone or hangs.
-const FRESH: Duration = Duration::from_secs(10);
+/// Long lists are cut here, for a person and for a program.
+const SCREEN: usize = 10;
+const JSON: usize = 1000;
 
-/// Doubts that are shown; there may be as many as samples in the queue.
-const DOUBTS: usize = 20;
-
-struct Present {
-    fold: Fold,
-    holder: Option<Holder>,
-    seen: Option<Snapshot>,
-    stop: Option<Stop>,
+fn interval(text: &str) -> Result<Duration, String> {
+    let span: jiff::SignedDuration =
+        text.parse().map_err(|_| format!("{text:?} is no time such as 2s or 1min"))?;
+    let time = Duration::try_from(span).map_err(|_| "it must not be negative".to_owned())?;
+    let good = (Duration::from_millis(200)..=Duration::from_secs(86_400)).contains(&time);
+    good.then_some(time).ok_or_else(|| "it must lie between 200ms and 24h".to_owned())
 }
 
 /// Prints the present. Exit code 1 if the daemon does not run or hangs.
 pub fn status(args: &StatusArgs) -> Result<(), Exit> {
-    let conf = args.conf.load()?;
-    let mut fold = Fold::default();
-    let read = journal::read(&conf.state_dir, |line| fold.apply(&line));
-    let _report = read.map_err(|e| Exit::no(crate::chain(&e)))?;
-    let (holder, seen) = (Owner::look(&conf.state_dir), Snapshot::read(&conf.state_dir));
-    let stop = Stop::look(&conf.state_dir).map_err(|e| Exit::no(crate::chain(&e)))?;
-    let present = Present { fold, holder, seen, stop };
+    let mut asked = Asked::of(&args.conf)?;
+    if args.watch {
+        return watch(&mut asked, args.interval);
+    }
+    let answer = asked.present().status(if args.json { JSON } else { SCREEN });
     if args.json {
-        say(format_args!("{:#}", present.to_json(&conf)))?;
+        let _read = ask::show_json(&answer)?;
     } else {
-        say(format_args!("{}", present.to_text(&conf).trim_end()))?;
+        let _read = show(&answer.to_text(ask::look()))?;
     }
-    if present.holder.is_some() && present.snapshot().is_some() {
-        Ok(())
-    } else {
-        Err(Exit { code: 1, why: String::new() })
-    }
+    if answer.health.is_alive() { Ok(()) } else { Err(Exit { code: 1, why: String::new() }) }
 }
 
-impl Present {
-    fn stopped(&self) -> impl Iterator<Item = &Row> {
-        self.fold.packages().filter(|r| matches!(r.state, State::Quarantined | State::Held))
+/// Until Ctrl-C, or until nobody reads any more.
+fn watch(asked: &mut Asked, every: Duration) -> Result<(), Exit> {
+    let no = |e: std::io::Error| Exit::no(format!("could not wait for Ctrl-C: {e}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no)?;
+    let terminal = std::io::stdout().is_terminal();
+    runtime.block_on(async {
+        let interrupted = tokio::signal::ctrl_c();
+        tokio::pin!(interrupted);
+        let mut first = true;
+        loop {
+            let answer = asked.present().status(SCREEN);
+            let text = if terminal { screen(&answer, ask::look(), first) } else { block(&answer, first) };
+            if !show(&text)? {
+                return Ok(());
+            }
+            first = false;
+            tokio::select! {
+                pressed = &mut interrupted => return pressed.map_err(no),
+                () = tokio::time::sleep(every) => {}
+            }
+            asked.refresh()?;
+        }
+    })
+}
+
+/// Written over what stands there, line by line and in one go, so that nothing flickers. What has no room is counted.
+fn screen(answer: &StatusAnswer, look: Look, first: bool) -> String {
+    let rows = Term::stdout().size_checked().map_or(24, |(rows, _)| usize::from(rows)).max(4);
+    over(&answer.to_text(look), rows, first)
+}
+
+fn over(text: &str, rows: usize, first: bool) -> String {
+    const CLEAR_ALL: &str = "\x1b[2J";
+    const HOME: &str = "\x1b[H";
+    const TO_END_OF_LINE: &str = "\x1b[K";
+    const TO_END_OF_SCREEN: &str = "\x1b[J";
+    let lines: Vec<&str> = text.lines().collect();
+    let room = if lines.len() < rows { lines.len() } else { rows - 2 };
+    let mut out = format!("{}{HOME}", if first { CLEAR_ALL } else { "" });
+    for line in lines.iter().take(room) {
+        out.push_str(line);
+        out.push_str(TO_END_OF_LINE);
+        out.push_str("\r\n");
+    }
+    if room < lines.len() {
+        let more = lines.len() - room;
+        out.push_str(&format!("… {more} more lines: a taller window, or `status`{TO_END_OF_LINE}"));
+    }
+    out.push_str(TO_END_OF_SCREEN);
+    out
+}
+
+fn block(answer: &StatusAnswer, first: bool) -> String {
+    let gap = if first { "" } else { "\n" };
+    format!("{gap}{}\n{}", answer.at, answer.to_text(ask::look()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_screen_is_never_scrolled() {
+        let text = (0..30).map(|n| format!("line {n}\n")).collect::<String>();
+        for rows in [4, 10, 30, 31, 50] {
+            let shown = over(&text, rows, false);
+            assert!(shown.matches("\r\n").count() < rows, "{rows}");
+            assert_eq!(shown.contains("more lines"), rows <= 30, "{rows}: {shown:?}");
+            assert!(shown.starts_with("\x1b[Hline 0\x1b[K") && shown.ends_with("\x1b[J"));
+        }
+        assert!(over(&text, 10, true).starts_with("\x1b[2J") && over(&text, 10, false).contains("… 22 more"));
     }
 
-    fn snapshot(&self) -> Option<&Snapshot> {
-        let fresh = |s: &&Snapshot| clock::age(s.at, clock::now()) < FRESH;
-        self.seen.as_ref().filter(|_| self.holder.is_some()).filter(fresh)
-    }
-
-    fn to_json(&self, conf: &Conf) -> serde_json::Value {
-        let tally: BTreeMap<&str, usize> =
-            self.fold.tally().into_iter().map(|(s, n)| (s.as_str(), n)).collect();
-        let packages: Vec<&Row> = self.fold.packages().collect();
-        let orders: Vec<_> = self
-            .fold
-            .orders()
-            .map(|o| json!({"order": o.order.id, "phase": o.phase, "step": o.step, "since": o.since, "detail": o.detail}))
-            .collect();
-        json!({"role": conf.role.as_str(), "host": conf.host, "running": self.holder, "daemon": self.snapshot(),
-            "states": tally, "packages": packages, "orders": orders, "stop_file": self.stop,
-            "doubts": self.fold.doubts(), "silences": self.fold.silences().collect::<Vec<_>>()})
-    }
-
-    fn to_text(&self, conf: &Conf) -> String {
-        let mut t = String::new();
-        // Writing into a String cannot fail.
-        macro_rules! say { ($($arg:tt)*) => { { let _ok = writeln!(t, $($arg)*); } } }
-        match (&self.holder, self.snapshot()) {
-            (Some(h), Some(s)) => say!(
-                "{} on {}: running since {} (process {}, version {})",
-                conf.role,
-                conf.host,
-                minute(s.started),
-                h.pid,
-                s.version
-            ),
-            (Some(h), None) => say!(
-                "{} on {}: process {} on {} runs, but has NOT REPORTED for {} s: it hangs or is stopped",
-                conf.role,
-                conf.host,
-                h.pid,
-                h.host,
-                self.seen.as_ref().map_or(0, |s| clock::age(s.at, clock::now()).as_secs())
-            ),
-            (None, _) => say!("{} on {}: NOT RUNNING; this is what the journal says", conf.role, conf.host),
-        }
-        if let Some(stopping) = self.snapshot().and_then(|s| s.stopping.as_ref()) {
-            say!("stopping since {} ({}): {stopping}", minute(stopping.since), stopping.why);
-        }
-        if let Some(stop) = &self.stop {
-            say!(
-                "! {} of {stop}: no daemon starts until it is removed",
-                Stop::path(&conf.state_dir).display()
-            );
-        }
-        for s in self.fold.silences() {
-            say!("! silent: {} since {}: {}", s.what, minute(s.last), s.why);
-        }
-        if let Some(seen) = self.snapshot() {
-            say!();
-            say!(
-                "{:<10} {:<9} {:>7} {:>6} {:>6} {:>7} {:>8}",
-                "actor",
-                "state",
-                "in hand",
-                "queue",
-                "done",
-                "errors",
-                "restarts"
-            );
-            for a in &seen.actors {
-                let state = if !a.up {
-                    if a.state.is_empty() { "down" } else { a.state.as_str() }
-                } else if a.state == "draining" {
-                    "draining"
-                } else if a.report.degraded.is_some() {
-                    "DEGRADED"
-                } else if a.report.in_hand.is_empty() {
-                    "idle"
-                } else {
-                    "busy"
-                };
-                say!(
-                    "{:<10} {state:<9} {:>7} {:>6} {:>6} {:>7} {:>8}",
-                    a.actor,
-                    a.report.in_hand.len(),
-                    a.report.queue,
-                    a.report.done,
-                    a.report.errors,
-                    a.restarts
-                );
-            }
-            for a in seen.actors.iter().filter(|a| a.report.degraded.is_some()) {
-                let (why, secs) = (a.report.degraded.as_deref(), a.report.degraded_secs.unwrap_or(0));
-                say!("! {} cannot work for {secs} s: {}", a.actor, why.unwrap_or_default());
-            }
-            for a in seen.actors.iter().filter(|a| a.state == "given up") {
-                say!(
-                    "! {} was given up: `review --actor {}` tells why; when that is mended, stop the daemon and start it again",
-                    a.actor,
-                    a.actor
-                );
-            }
-        }
-        say!();
-        let tally = self.fold.tally();
-        let states: Vec<String> = tally.iter().map(|(state, n)| format!("{n} {state}")).collect();
-        say!("packages: {}", if states.is_empty() { "none yet".into() } else { states.join(", ") });
-        if let Some(seen) = self.snapshot() {
-            if let Some(wire) = seen.wire.as_ref().filter(|wire| !wire.is_idle()) {
-                say!("wire: {wire}");
-            }
-            for m in seen.moving.iter().filter(|m| m.total > 0) {
-                let rate = m.done as f64 / m.secs.max(0.1);
-                let left = m.total.saturating_sub(m.done) as f64 / rate.max(1.0);
-                let per_cent = 100 * m.done.min(m.total) / m.total.max(1);
-                say!(
-                    "  {:<9} {:>3} % of {:>9}  {:>9}/s  {:>5.0} s left  {}",
-                    m.actor,
-                    per_cent,
-                    size(m.total),
-                    size(rate as u64),
-                    left,
-                    m.unit
-                );
-            }
-            for peer in seen.share.iter().flat_map(|share| &share.peers) {
-                say!("  shares the bucket with {} ({})", peer.host, peer.state);
-            }
-            if let Some(trouble) = seen.share.as_ref().and_then(|share| share.trouble.as_ref()) {
-                say!("! {trouble}");
-            }
-            for one in &seen.senders {
-                self.say_sender(&mut t, one);
-            }
-            for (who, why) in &seen.not_taken {
-                say!("  waits: {who}: {why}");
-            }
-        }
-        self.say_resting(&mut t, conf);
-        for row in self.fold.packages().filter(|r| r.failures > 0 && !r.state.is_settled()) {
-            let error = row.last_error.as_deref().unwrap_or_default();
-            say!("  failing: {} ({}, {} so far): {error}", row.id, row.state, row.failures);
-        }
-        let now = clock::now();
-        for o in self.fold.orders().filter(|o| o.wants_a_person(now)) {
-            let (claim, detail) =
-                (o.step.as_deref().unwrap_or("none"), o.detail.as_deref().unwrap_or_default());
-            say!(
-                "! order {} (LIMS step {claim}) needs a person since {}: {detail}",
-                o.order.id,
-                minute(o.since)
-            );
-        }
-        self.say_doubts(&mut t);
-        for row in self.stopped() {
-            say!(
-                "! stopped: {} since {}: {}",
-                row.id,
-                minute(row.since),
-                row.facts.reason.map_or("held", Reason::code)
-            );
-            if let Some(detail) = &row.facts.detail {
-                say!("      {detail}");
-            }
-            if let Some(reason) = row.facts.reason {
-                say!("      what to do: {}", reason.remedy());
-            }
-        }
-        t
-    }
-
-    /// What lies below `transferred/` and could leave it.
-    fn say_resting(&self, t: &mut String, conf: &Conf) {
-        let (mut packages, mut bytes) = (0u64, 0u64);
-        for row in list::resting(&self.fold) {
-            packages += 1;
-            bytes = bytes.saturating_add(row.facts.bytes.unwrap_or(0));
-        }
-        if conf.role != Role::Nsc || packages == 0 {
-            return;
-        }
-        let receipts = self.snapshot().and_then(|seen| seen.resting).and_then(|resting| resting.receipts);
-        let receipts = receipts.map_or(String::new(), |n| format!("; a receipt came for {n} of them"));
-        let _ok = writeln!(t, "transferred/: {packages} package(s), {} to be freed{receipts}", size(bytes));
-        for (id, cleaned) in self.fold.cleaning() {
-            let _ok = writeln!(t, "  its removal was begun at {}: {id}", minute(cleaned.at));
-        }
-    }
-
-    /// What a receiver notices of one sender.
-    fn say_sender(&self, t: &mut String, one: &Standing) {
-        let beat = one.beat.as_ref().map_or("no heartbeat".into(), |beat| {
-            let waiting: u64 = beat.backlog.values().sum();
-            format!("heartbeat of {}, {waiting} waiting there", minute(beat.at))
-        });
-        let _ok = writeln!(t, "  sender: {}: last commit #{}, {beat}", one.sender, one.last);
-        if let Some(since) = one.missing_since {
-            let (missing, gaps, since) = (one.missing, one.gaps.join(", "), minute(since));
-            let _ok = writeln!(t, "  ! {missing} of its commits are not here, since {since}: {gaps}");
-        }
-        if let Some(stuck) = one.stuck {
-            let _ok = writeln!(t, "  none of what waits there has come since {}", minute(stuck.since));
-        }
-        if let Some(remark) = &one.remark {
-            let _ok = writeln!(t, "  ! {remark}");
-        }
-    }
-
-    /// Queued samples that cannot be exported as they are; many of them must not hide the rest.
-    fn say_doubts(&self, t: &mut String) {
-        let doubts = self.fold.doubts();
-        for (artifact, doubt) in doubts.iter().take(DOUBTS) {
-            let (who, since, code) = (&doubt.who, minute(doubt.since), doubt.reason.code());
-            let end = match doubt.refused {
-                None => "",
-                Some(false) => "; it is being put out of the queue",
-                Some(true) => "; it was put out of the queue",
-            };
-            let _ok = writeln!(
-                t,
-                "! doubted: {who} ({artifact}) since {since}, {} look(s): {code}{end}",
-                doubt.times
-            );
-            let _ok = writeln!(t, "      {}\n      what to do: {}", doubt.detail, doubt.reason.remedy());
-        }
-        if doubts.len() > DOUBTS {
-            let _ok = writeln!(t, "! and {} more are doubted: --json shows all", doubts.len() - DOUBTS);
+    #[test]
+    fn intervals() {
+        assert_eq!(interval("2s"), Ok(Duration::from_secs(2)));
+        for odd in ["2", "-1s", "0s", "25h", "soon"] {
+            assert!(interval(odd).is_err(), "{odd}");
         }
     }
 }

@@ -310,7 +310,7 @@ pub struct Facts {
 }
 
 /// How a package left the sender's disk, or is about to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cleaned {
     /// When.
     pub at: Timestamp,

@@ -5,7 +5,7 @@
 //! because then something else wrote here. A failed fsync is fatal for the process: the page may be lost, and trying
 //! again would only hide that.
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -82,9 +82,25 @@ pub enum JournalError {
 
 /// The end of the chain.
 #[derive(Clone, Debug)]
-struct Tail {
-    seq: u64,
-    hash: Sha256Hex,
+pub(super) struct Tail {
+    pub seq: u64,
+    pub hash: Sha256Hex,
+    /// Where the last line begins.
+    pub start: u64,
+    /// Where it ends, behind its newline.
+    pub end: u64,
+}
+
+impl Tail {
+    /// Of an empty journal.
+    pub(super) fn none() -> Self {
+        Self { seq: 0, hash: Sha256Hex::zero(), start: 0, end: 0 }
+    }
+
+    /// Behind one more line of so many bytes, its newline included.
+    fn and(&self, seq: u64, hash: Sha256Hex, bytes: u64) -> Self {
+        Self { seq, hash, start: self.end, end: self.end.saturating_add(bytes) }
+    }
 }
 
 /// What reading a journal found besides its lines.
@@ -104,16 +120,25 @@ pub fn read(dir: &Path, mut each: impl FnMut(Line)) -> Result<ReadReport, Journa
 }
 
 fn scan(path: &Path, each: &mut dyn FnMut(Line)) -> Result<(Tail, ReadReport), JournalError> {
-    let mut tail = Tail { seq: 0, hash: Sha256Hex::zero() };
-    let mut report = ReadReport::default();
-    let file = match File::open(path) {
+    scan_from(path, Tail::none(), each)
+}
+
+/// The same for the lines behind `tail`.
+pub(super) fn scan_from(
+    path: &Path,
+    mut tail: Tail,
+    each: &mut dyn FnMut(Line),
+) -> Result<(Tail, ReadReport), JournalError> {
+    let mut report = ReadReport { torn: 0, whole: tail.end };
+    let mut file = match File::open(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((tail, report)),
         file => file.map_err(FsError::at("open the journal", path))?,
     };
     // As long as it is now: a line that a daemon is writing at this moment would come in two pieces, and the first would look torn with
     // something behind it.
     let length = file.metadata().map_err(FsError::at("look at", path))?.len();
-    let mut reader = BufReader::with_capacity(1 << 20, file.take(length));
+    let _at = file.seek(SeekFrom::Start(tail.end)).map_err(FsError::at("read the journal", path))?;
+    let mut reader = BufReader::with_capacity(1 << 20, file.take(length.saturating_sub(tail.end)));
     let mut buffer = Vec::new();
     let mut wrong: Option<JournalError> = None;
     let mut unproven: Option<Line> = None;
@@ -133,7 +158,7 @@ fn scan(path: &Path, each: &mut dyn FnMut(Line)) -> Result<(Tail, ReadReport), J
         let line = tail.seq + 1;
         match understand(&buffer, &tail) {
             Ok((parsed, hash)) => {
-                tail = Tail { seq: parsed.seq, hash };
+                tail = tail.and(parsed.seq, hash, n as u64);
                 report.whole += n as u64;
                 unproven.replace(parsed).into_iter().for_each(&mut *each);
             }
@@ -186,8 +211,6 @@ pub struct Appender {
     path: PathBuf,
     file: File,
     tail: Tail,
-    /// Bytes that we know of.
-    length: u64,
     broken: Option<String>,
 }
 
@@ -209,16 +232,21 @@ impl Appender {
         }
         file.sync_all().map_err(FsError::at("fsync", &path))?;
         fs::sync_dir(dir)?;
-        Ok(Self { path, file, tail, length: report.whole, broken: None })
+        Ok(Self { path, file, tail, broken: None })
+    }
+
+    /// Where the journal ends.
+    pub(super) fn tail(&self) -> &Tail {
+        &self.tail
     }
 
     /// Only we write here: the file ends where we left it, and it still has its name.
     fn is_as_we_left_it(&self) -> Result<(), JournalError> {
         let now = self.file.metadata().map_err(FsError::at("look at", &self.path))?;
-        let how = match (now.len() == self.length, now.nlink()) {
+        let how = match (now.len() == self.tail.end, now.nlink()) {
             (true, 1..) => return Ok(()),
             (true, 0) => "it was replaced or removed".to_owned(),
-            (false, _) => format!("it has {} bytes, we left it with {}", now.len(), self.length),
+            (false, _) => format!("it has {} bytes, we left it with {}", now.len(), self.tail.end),
         };
         Err(JournalError::Foreign { path: self.path.clone(), how })
     }
@@ -237,7 +265,7 @@ impl Appender {
         for (at, event) in events {
             let line = Line { v: VERSION, seq: tail.seq + 1, at, prev: tail.hash.clone(), event };
             let text = serde_json::to_vec(&line).expect("events are plain data and always serialise");
-            tail = Tail { seq: line.seq, hash: Sha256Hex::of(&text) };
+            tail = tail.and(line.seq, Sha256Hex::of(&text), text.len() as u64 + 1);
             bytes.extend_from_slice(&text);
             bytes.push(b'\n');
             lines.push(line);
@@ -247,7 +275,7 @@ impl Appender {
             self.broken = Some(e.to_string());
             return Err(FsError::at("write to the journal", &self.path)(e).into());
         }
-        (self.tail, self.length) = (tail, self.length + bytes.len() as u64);
+        self.tail = tail;
         Ok(lines)
     }
 }
@@ -360,7 +388,7 @@ mod tests {
         let dir = journal(1);
         let mut a = Appender::open(dir.path(), |_| {}).unwrap();
         a.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
-        a.length = 0; // as the device says
+        a.tail.end = 0; // as the device says
         assert!(matches!(a.append(vec![event(1)]), Err(JournalError::Fs(_))));
         assert!(matches!(a.append(vec![event(2)]), Err(JournalError::Broken(_))));
     }
@@ -386,7 +414,7 @@ mod tests {
         into_new_file(dir.path()).unwrap();
         a.file.write_all(b"stopped between the permit and the write").unwrap();
         assert_eq!(reopen(dir.path()).unwrap(), [1, 2]);
-        a.length = a.file.metadata().unwrap().len();
+        a.tail.end = a.file.metadata().unwrap().len();
         let refused = a.append(vec![event(3)]).unwrap_err();
         assert!(refused.to_string().contains("it was replaced or removed"), "{refused}");
         let mut b = Appender::open(dir.path(), |_| {}).unwrap();

@@ -2,6 +2,8 @@
 //!
 //! `Fold::apply` is the only place where an event gets its meaning, for the daemon that wrote it and for every command that
 //! reads the file.
+mod kept;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -12,6 +14,8 @@ use super::rows::{Doubt, OrderRow, Row, SentChain, Silence};
 use crate::package::{
     Chains, Draft, Kind, Link, Name, OrderId, PackageId, Priority, RECENT, Revision, Sender, Sha256Hex, State,
 };
+
+pub(super) use kept::FORM;
 
 /// What is read of a commit that was decided here.
 #[derive(Deserialize)]

@@ -11,9 +11,12 @@
 //! - A failed write or fsync breaks the journal for good. Every caller then gets an error and the process ends with 75.
 //! - Any process may read the file at any time ([`read`]); nobody but the owner writes. Why not a database: the state
 //!   directory may lie on a network file system, where those either fail or can be destroyed by a second reader.
+mod about;
+mod checkpoint;
 mod event;
 mod file;
 mod fold;
+mod glance;
 mod owner;
 mod pending;
 mod points;
@@ -23,16 +26,19 @@ mod rows;
 mod told;
 
 use std::path::Path;
-use std::sync::{Arc, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
+pub use about::{About, about};
+pub use checkpoint::FILE as CHECKPOINT;
 pub use event::{Cleaned, Event, Facts, Incident, Line, Phase};
 use file::Appender;
 pub use file::{FILE, JournalError, ReadReport, read};
 pub use fold::Fold;
+pub use glance::Glance;
 pub use owner::{Holder, Owner, OwnerError};
 pub use points::point;
 pub use proof::{Fault, Head, Proof, prove};
@@ -41,6 +47,7 @@ pub use rows::{Doubt, FLAGGED_FOR, OrderRow, Row, SentChain, Silence};
 use crate::clock;
 use crate::lease::Lease;
 use crate::package::{Order, OrderId, PackageId, Place, State};
+use checkpoint::{Checkpoints, Source};
 use pending::{Condition, Pending};
 
 /// Events waiting for the disk; more callers than this wait their turn.
@@ -58,6 +65,7 @@ struct Command {
 pub struct Journal {
     fold: Arc<RwLock<Fold>>,
     commands: Sender<Command>,
+    checkpoints: Checkpoints,
 }
 
 impl Journal {
@@ -70,11 +78,14 @@ impl Journal {
         let appender = Appender::open(dir, |line| fold.apply(&line))?;
         let fold = Arc::new(RwLock::new(fold));
         let (commands, inbox) = bounded(QUEUE);
-        let shared = fold.clone();
+        let source = Source { fold: fold.clone(), tail: Arc::new(Mutex::new(appender.tail().clone())) };
+        let started = Checkpoints::start(dir, source.clone());
+        let checkpoints = started.map_err(crate::fs::FsError::at("start the thread of", dir))?;
+        let told = checkpoints.clone();
         let thread = std::thread::Builder::new().name("journal".into());
-        let spawned = thread.spawn(move || write_on(appender, &lease, &inbox, &shared));
+        let spawned = thread.spawn(move || write_on(appender, &lease, &inbox, &source, &told));
         drop(spawned.map_err(crate::fs::FsError::at("start the thread of", dir))?);
-        Ok(Self { fold, commands })
+        Ok(Self { fold, commands, checkpoints })
     }
 
     /// The present. Hold it shortly and never over an `.await`.
@@ -182,6 +193,11 @@ impl Journal {
         self.send(Condition::Refusal(artifact.to_owned()), vec![event]).await
     }
 
+    /// Leaves a checkpoint for those who ask while nobody runs. Waits some seconds at most.
+    pub async fn leave_checkpoint(&self) {
+        self.checkpoints.last().await;
+    }
+
     /// Records what happened.
     pub async fn record(&self, event: Event) -> Result<(), Arc<JournalError>> {
         self.send(Condition::Always, vec![event]).await.map(drop)
@@ -205,7 +221,14 @@ impl Journal {
 }
 
 /// The writing thread: gathers commands, decides compare-and-set, writes, fsyncs, publishes, answers.
-fn write_on(mut appender: Appender, lease: &Lease, inbox: &Receiver<Command>, fold: &RwLock<Fold>) {
+fn write_on(
+    mut appender: Appender,
+    lease: &Lease,
+    inbox: &Receiver<Command>,
+    shared: &Source,
+    checkpoints: &Checkpoints,
+) {
+    let (fold, mut told) = (&shared.fold, appender.tail().seq);
     while let Ok(first) = inbox.recv() {
         let batch: Vec<Command> = std::iter::once(first).chain(inbox.try_iter().take(QUEUE)).collect();
         let now = clock::now();
@@ -239,7 +262,9 @@ fn write_on(mut appender: Appender, lease: &Lease, inbox: &Receiver<Command>, fo
         if let Ok(lines) = &done {
             let mut fold = fold.write().unwrap_or_else(std::sync::PoisonError::into_inner);
             lines.iter().for_each(|line| fold.apply(line));
+            shared.tail.lock().unwrap_or_else(PoisonError::into_inner).clone_from(appender.tail());
             drop(fold);
+            checkpoints.grown(&mut told, appender.tail().seq);
             lines.iter().for_each(|line| told::tell(&line.event));
         }
         let answer = done.map(|_| true);

@@ -74,7 +74,7 @@ impl OrderRow {
 }
 
 /// A queued sample that cannot be exported as it is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Doubt {
     /// What the laboratory calls it.
     pub who: String,
@@ -91,7 +91,7 @@ pub struct Doubt {
 }
 
 /// The sender's own chain of commits.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct SentChain {
     /// The last number given out.
     pub sequence: u64,

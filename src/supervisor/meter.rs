@@ -5,7 +5,7 @@
 //!
 //! The meter of the unit that a task works for is a value of that task ([`Meter::on_behalf`]; the station sets it), so that what is deep
 //! below, such as a request whose body a limit holds back, can say that it lives without knowing for whom.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -50,6 +50,29 @@ struct Gauge {
     /// Counts every sign of life, bytes or not.
     ticks: AtomicU64,
     since: Instant,
+    /// How far it was at earlier looks, the oldest first.
+    earlier: Mutex<VecDeque<(Instant, u64)>>,
+}
+
+/// Looks are kept for so long, and no closer together than that: at most some sixty of each unit.
+const MINUTE: Duration = Duration::from_secs(60);
+const APART: Duration = Duration::from_secs(1);
+
+impl Gauge {
+    /// The rate since the oldest look that is kept; and keeps this one.
+    fn last_minute(&self, done: u64, now: Instant) -> Option<u64> {
+        let mut earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that is older than a minute stays until the next one is, or there would be less than a minute to go by.
+        while earlier.get(1).is_some_and(|(at, _)| now.duration_since(*at) >= MINUTE) {
+            let _old = earlier.pop_front();
+        }
+        let (at, before) = earlier.front().copied().unwrap_or((self.since, 0));
+        if earlier.back().is_none_or(|(at, _)| now.duration_since(*at) >= APART) {
+            earlier.push_back((now, done));
+        }
+        let secs = now.duration_since(at).as_secs_f64();
+        (secs >= 0.5).then(|| (done.saturating_sub(before) as f64 / secs) as u64)
+    }
 }
 
 /// A unit in motion, as it is shown.
@@ -65,6 +88,9 @@ pub struct Motion {
     pub total: u64,
     /// Seconds since it began.
     pub secs: f64,
+    /// Bytes a second over the last minute, or since it began if that is later; none: it began just now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_minute: Option<u64>,
 }
 
 impl Board {
@@ -77,6 +103,7 @@ impl Board {
             total: AtomicU64::new(0),
             ticks: AtomicU64::new(0),
             since: Instant::now(),
+            earlier: Mutex::default(),
         });
         let key = self.next.fetch_add(1, Relaxed);
         drop(self.units.lock().unwrap_or_else(PoisonError::into_inner).insert(key, gauge.clone()));
@@ -86,12 +113,16 @@ impl Board {
     /// What moves at this moment.
     pub fn motions(&self) -> Vec<Motion> {
         let units = self.units.lock().unwrap_or_else(PoisonError::into_inner);
-        let motion = |g: &Arc<Gauge>| Motion {
-            actor: g.actor.to_owned(),
-            unit: g.unit.clone(),
-            done: g.done.load(Relaxed),
-            total: g.total.load(Relaxed),
-            secs: g.since.elapsed().as_secs_f64(),
+        let motion = |g: &Arc<Gauge>| {
+            let (done, now) = (g.done.load(Relaxed), Instant::now());
+            Motion {
+                actor: g.actor.to_owned(),
+                unit: g.unit.clone(),
+                done,
+                total: g.total.load(Relaxed),
+                secs: now.duration_since(g.since).as_secs_f64(),
+                last_minute: g.last_minute(done, now),
+            }
         };
         units.values().map(motion).collect()
     }
@@ -159,6 +190,30 @@ mod tests {
         assert_eq!(meter.ticks(), 120, "outside, and on a task of its own");
         meter.on_behalf(async { alive() }).await;
         assert_eq!(meter.ticks(), 121);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rate_is_that_of_the_last_minute_and_not_of_all_the_time() {
+        let board = Board::default();
+        let meter = board.begin("uploader", "a".into());
+        let rate = || board.motions()[0].last_minute;
+        assert_eq!(rate(), None, "it began just now");
+        for _ in 0..120 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            meter.add(1000);
+            assert_eq!(rate(), Some(1000));
+        }
+        for _ in 0..30 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            let _rate = rate();
+        }
+        assert_eq!(rate(), Some(500), "half of the last minute it stood still");
+        for _ in 0..31 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            let _rate = rate();
+        }
+        assert_eq!(rate(), Some(0));
+        assert!(meter.inner.gauge.earlier.lock().unwrap().len() <= 62);
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub struct Report {
     pub consecutive: u32,
     /// The last one in words.
     pub last_error: Option<String>,
+    /// Milliseconds since then.
+    pub last_error_ms: Option<u64>,
     /// What is out of order, so that it cannot work.
     pub degraded: Option<String>,
     /// Seconds since that began.
@@ -72,6 +74,9 @@ pub struct Report {
     /// The moment behind `last_done_ms`, kept by the actor.
     #[serde(skip)]
     pub done_at: Option<Instant>,
+    /// The moment behind `last_error_ms`, kept by the actor.
+    #[serde(skip)]
+    pub error_at: Option<Instant>,
 }
 
 impl Report {
@@ -81,6 +86,7 @@ impl Report {
         Self {
             degraded_secs: self.degraded_since.map(|at| at.elapsed().as_secs()),
             last_done_ms: self.done_at.map(ms),
+            last_error_ms: self.error_at.map(ms),
             ..self.clone()
         }
     }

@@ -249,6 +249,7 @@ impl<W: Work> Station<W> {
             let mut report = self.env.report();
             report.errors += 1;
             report.consecutive += 1;
+            report.error_at = Some(Instant::now());
             report.last_error = Some(match failure {
                 Failure::Unit(blame) => format!("{key}: {blame}"),
                 Failure::Outage(why) | Failure::Fatal(why) => why.clone(),

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // helpers outside #[test] functions; a story that cannot be set up must fail loudly
 
 mod again;
+mod answers;
 mod back_pressure;
 mod bad_input;
 mod bad_reads;

@@ -122,7 +122,8 @@ impl Host {
     }
 
     fn command(&self, args: &[&str]) -> String {
-        let done = std::process::Command::new(PROGRAM).args(args).arg("--config").arg(self.conf()).output();
+        let mut command = std::process::Command::new(PROGRAM);
+        let done = command.args(args).arg("--config").arg(self.conf()).env("COLUMNS", "2000").output();
         text(&done.unwrap().stdout)
     }
 }

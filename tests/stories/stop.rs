@@ -14,7 +14,8 @@ use crate::world::{PROGRAM, World, sample_ids, text};
 /// As [`World::command`], but store and LIMS go on meanwhile.
 async fn command(world: &World, args: &[&str]) -> Output {
     let mut command = tokio::process::Command::new(PROGRAM);
-    let command = command.args(args).arg("--config").arg(world.site.conf(Role::Nsc)).kill_on_drop(true);
+    let command = command.args(args).arg("--config").arg(world.site.conf(Role::Nsc)).env("COLUMNS", "2000");
+    let command = command.kill_on_drop(true);
     tokio::time::timeout(Duration::from_secs(60), command.output()).await.unwrap().unwrap()
 }
 

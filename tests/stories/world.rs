@@ -230,7 +230,9 @@ impl World {
     }
 
     pub fn command(&self, role: Role, args: &[&str]) -> Output {
-        Command::new(PROGRAM).args(args).arg("--config").arg(self.site.conf(role)).output().unwrap()
+        // So wide that a sentence stands on one line, whatever it says.
+        let mut command = Command::new(PROGRAM);
+        command.args(args).arg("--config").arg(self.site.conf(role)).env("COLUMNS", "2000").output().unwrap()
     }
 
     pub fn review(&self, role: Role) -> String {

@@ -14,6 +14,7 @@
 mod event;
 mod file;
 mod fold;
+mod news;
 mod owner;
 mod pending;
 mod points;
@@ -24,6 +25,7 @@ mod told;
 
 use std::path::Path;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use jiff::Timestamp;
@@ -33,6 +35,8 @@ pub use event::{Cleaned, Event, Facts, Incident, Line, Phase};
 use file::Appender;
 pub use file::{FILE, JournalError, ReadReport, read};
 pub use fold::Fold;
+use news::News;
+pub use news::{Subscription, Writing};
 pub use owner::{Holder, Owner, OwnerError};
 pub use points::point;
 pub use proof::{Fault, Head, Proof, prove};
@@ -58,6 +62,7 @@ struct Command {
 pub struct Journal {
     fold: Arc<RwLock<Fold>>,
     commands: Sender<Command>,
+    news: News,
 }
 
 impl Journal {
@@ -70,11 +75,22 @@ impl Journal {
         let appender = Appender::open(dir, |line| fold.apply(&line))?;
         let fold = Arc::new(RwLock::new(fold));
         let (commands, inbox) = bounded(QUEUE);
-        let shared = fold.clone();
+        let news = News::new();
+        let (shared, told) = (fold.clone(), news.clone());
         let thread = std::thread::Builder::new().name("journal".into());
-        let spawned = thread.spawn(move || write_on(appender, &lease, &inbox, &shared));
+        let spawned = thread.spawn(move || write_on(appender, &lease, &inbox, &shared, &told));
         drop(spawned.map_err(crate::fs::FsError::at("start the thread of", dir))?);
-        Ok(Self { fold, commands })
+        Ok(Self { fold, commands, news })
+    }
+
+    /// The lines behind this one, as they are written; without one only those that are written from now on.
+    pub fn listen(&self, after: Option<u64>) -> Subscription {
+        self.news.subscribe(after, || self.view().lines)
+    }
+
+    /// What the writing cost since the process began.
+    pub fn writing(&self) -> Writing {
+        self.news.writing()
     }
 
     /// The present. Hold it shortly and never over an `.await`.
@@ -205,7 +221,13 @@ impl Journal {
 }
 
 /// The writing thread: gathers commands, decides compare-and-set, writes, fsyncs, publishes, answers.
-fn write_on(mut appender: Appender, lease: &Lease, inbox: &Receiver<Command>, fold: &RwLock<Fold>) {
+fn write_on(
+    mut appender: Appender,
+    lease: &Lease,
+    inbox: &Receiver<Command>,
+    fold: &RwLock<Fold>,
+    news: &News,
+) {
     while let Ok(first) = inbox.recv() {
         let batch: Vec<Command> = std::iter::once(first).chain(inbox.try_iter().take(QUEUE)).collect();
         let now = clock::now();
@@ -227,6 +249,7 @@ fn write_on(mut appender: Appender, lease: &Lease, inbox: &Receiver<Command>, fo
         }
         // Asked before, so that nothing is written without a permit; and after, because what was written while the process
         // was suspended may have gone into a file that is not the journal any more.
+        let began = Instant::now();
         let done = lease.check().map_err(JournalError::from);
         let done = done.and_then(|()| {
             points::may_die("journal-writing", &events);
@@ -236,13 +259,14 @@ fn write_on(mut appender: Appender, lease: &Lease, inbox: &Receiver<Command>, fo
             Ok(lines)
         });
         let done = done.and_then(|lines| Ok(lease.check().map(|()| lines)?)).map_err(Arc::new);
-        if let Ok(lines) = &done {
+        let answer = done.as_ref().map(|_| true).map_err(Arc::clone);
+        if let Ok(lines) = done {
             let mut fold = fold.write().unwrap_or_else(std::sync::PoisonError::into_inner);
             lines.iter().for_each(|line| fold.apply(line));
             drop(fold);
             lines.iter().for_each(|line| told::tell(&line.event));
+            news.written(lines, began.elapsed());
         }
-        let answer = done.map(|_| true);
         for home in waiting {
             drop(home.send(answer.clone()));
         }

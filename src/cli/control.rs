@@ -25,7 +25,10 @@ pub struct GetArgs {
 /// Prints an answer.
 pub fn get(args: &GetArgs) -> Result<(), Exit> {
     if !args.path.starts_with('/') {
-        return Err(Exit::no(format!("{:?} is no path; it begins with a slash, such as /v1/snapshot", args.path)));
+        return Err(Exit::no(format!(
+            "{:?} is no path; it begins with a slash, such as /v1/snapshot",
+            args.path
+        )));
     }
     let (socket, path) = (args.conf.load()?.control.socket, args.path.clone());
     if args.sse {

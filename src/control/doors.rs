@@ -23,7 +23,9 @@ pub enum DoorError {
     #[error(transparent)]
     Fs(#[from] FsError),
     /// Others could put a socket of theirs in its place.
-    #[error("{dir} {how}: somebody else could put a socket there; name another place with control.socket, or mend its owner and mode")]
+    #[error(
+        "{dir} {how}: somebody else could put a socket there; name another place with control.socket, or mend its owner and mode"
+    )]
     Exposed {
         /// The directory.
         dir: PathBuf,
@@ -39,7 +41,9 @@ pub enum DoorError {
         what: String,
     },
     /// The socket could not be made.
-    #[error("could not {what} the socket {path}: {source}; a file system that knows no sockets needs control.socket elsewhere")]
+    #[error(
+        "could not {what} the socket {path}: {source}; a file system that knows no sockets needs control.socket elsewhere"
+    )]
     Socket {
         /// As an infinitive.
         what: &'static str,
@@ -95,7 +99,8 @@ fn identity(path: &Path) -> Result<(u64, u64), FsError> {
 /// Whether an old socket of ours lies there.
 fn look(path: &Path, me: u32) -> Result<bool, DoorError> {
     let dir = path.parent().unwrap_or(Path::new("/"));
-    let found = std::fs::metadata(dir).map_err(FsError::at("look at the directory of the control socket", dir))?;
+    let found =
+        std::fs::metadata(dir).map_err(FsError::at("look at the directory of the control socket", dir))?;
     let exposed = |how: String| DoorError::Exposed { dir: dir.to_owned(), how };
     if ![me, 0].contains(&found.uid()) {
         return Err(exposed(format!("belongs to uid {}, and this is uid {me}", found.uid())));

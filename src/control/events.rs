@@ -63,7 +63,12 @@ struct Wish {
 fn behind(headers: &HeaderMap, after: Option<&str>) -> Result<Option<u64>, Problem> {
     let header = headers.get("last-event-id").map(|id| id.to_str().unwrap_or("?"));
     let Some(text) = header.or(after) else { return Ok(None) };
-    let no = |_| Problem::new(StatusCode::BAD_REQUEST, "Last-Event-ID and ?after= take the number of a line of the journal");
+    let no = |_| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "Last-Event-ID and ?after= take the number of a line of the journal",
+        )
+    };
     text.trim().parse().map(Some).map_err(no)
 }
 
@@ -124,7 +129,8 @@ impl Listening {
     fn beat(&self) -> Event {
         let stopping = self.known.snapshot().is_some_and(|snapshot| snapshot.stopping.is_some());
         let (lines, silent) = (self.known.journal().view().lines, self.known.silence().as_secs_f64());
-        let said = json!({"at": clock::now(), "lines": lines, "silent_seconds": silent, "stopping": stopping});
+        let said =
+            json!({"at": clock::now(), "lines": lines, "silent_seconds": silent, "stopping": stopping});
         event("beat", &said).retry(RETRY)
     }
 }
@@ -148,10 +154,16 @@ mod tests {
 
     #[test]
     fn a_wish_that_cannot_be_read_is_refused() {
-        let header = |value: &str| [("last-event-id".parse().unwrap(), value.parse().unwrap())].into_iter().collect::<HeaderMap>();
+        let header = |value: &str| {
+            [("last-event-id".parse().unwrap(), value.parse().unwrap())].into_iter().collect::<HeaderMap>()
+        };
         assert_eq!(behind(&HeaderMap::new(), None), Ok(None));
         assert_eq!(behind(&HeaderMap::new(), Some("7")), Ok(Some(7)));
-        assert_eq!(behind(&header("9"), Some("7")), Ok(Some(9)), "the header is what a browser sends when it comes back");
+        assert_eq!(
+            behind(&header("9"), Some("7")),
+            Ok(Some(9)),
+            "the header is what a browser sends when it comes back"
+        );
         for wrong in ["x", "-1", "", "1.5"] {
             assert_eq!(behind(&header(wrong), None).unwrap_err().status(), 400, "{wrong}");
         }

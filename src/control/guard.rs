@@ -38,7 +38,9 @@ pub fn admit(door: &Door, request: &Parts) -> Result<(), Problem> {
         && peer != me
         && *peer != 0
     {
-        let why = format!("this daemon answers its own user (uid {me}) and root alone, and you are uid {peer}: run it as that user");
+        let why = format!(
+            "this daemon answers its own user (uid {me}) and root alone, and you are uid {peer}: run it as that user"
+        );
         return Err(Problem::new(StatusCode::FORBIDDEN, why));
     }
     host(request)?;
@@ -63,7 +65,8 @@ fn is_loopback(authority: &str) -> bool {
 
 fn host(request: &Parts) -> Result<(), Problem> {
     let named = request.uri.authority().map(|authority| authority.as_str());
-    let mut hosts = request.headers.get_all(header::HOST).iter().map(|value| value.to_str().unwrap_or_default());
+    let mut hosts =
+        request.headers.get_all(header::HOST).iter().map(|value| value.to_str().unwrap_or_default());
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "say one Host, such as localhost"));
     };
@@ -114,7 +117,10 @@ fn length(headers: &HeaderMap) -> Result<(), Problem> {
     let length = said.to_str().ok().and_then(|text| text.parse::<usize>().ok());
     match length {
         Some(length) if length <= MAX_BODY => Ok(()),
-        _ => Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("no request has more than {MAX_BODY} bytes"))),
+        _ => Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("no request has more than {MAX_BODY} bytes"),
+        )),
     }
 }
 
@@ -154,7 +160,13 @@ mod tests {
         for host in ok {
             assert_eq!(refused(&socket(1000), "/", &[("host", host)]), None, "{host}");
         }
-        let bad = ["evil.example", "localhost.evil.example", "10.0.0.1", "127.0.0.1.evil.example:80", "user@localhost"];
+        let bad = [
+            "evil.example",
+            "localhost.evil.example",
+            "10.0.0.1",
+            "127.0.0.1.evil.example:80",
+            "user@localhost",
+        ];
         for host in bad {
             assert_eq!(refused(&socket(1000), "/", &[("host", host)]), Some(421), "{host}");
         }
@@ -177,7 +189,8 @@ mod tests {
     fn over_the_port_the_token_is_asked_for() {
         let token = "0123456789abcdef0123456789abcdef";
         let port = Door::Port { token: Secret::new(token) };
-        let with = |value: &str| refused(&port, "/healthz", &[("host", "127.0.0.1:9"), ("authorization", value)]);
+        let with =
+            |value: &str| refused(&port, "/healthz", &[("host", "127.0.0.1:9"), ("authorization", value)]);
         assert_eq!(with(&format!("Bearer {token}")), None);
         assert_eq!(with(&format!("bearer {token}")), None);
         for wrong in ["Bearer", "Bearer x", &format!("Basic {token}"), &format!("Bearer {token}0"), token] {
@@ -189,7 +202,8 @@ mod tests {
 
     #[test]
     fn a_long_body_is_refused_before_it_is_read() {
-        let with = |length: &str| refused(&socket(0), "/", &[("host", "localhost"), ("content-length", length)]);
+        let with =
+            |length: &str| refused(&socket(0), "/", &[("host", "localhost"), ("content-length", length)]);
         assert_eq!((with("65536"), with("65537"), with("-1")), (None, Some(413), Some(413)));
     }
 }

@@ -48,15 +48,28 @@ pub(super) fn hindrances(snapshot: Option<&Snapshot>, silence: Duration) -> Vec<
         found.push(Hindrance { seconds, ..of("stopping", "wait until it has ended") });
     }
     for one in &snapshot.actors {
-        let by = |code, seconds, what_to_do| Hindrance { code, actor: Some(one.actor.clone()), seconds, what_to_do };
+        let by = |code, seconds, what_to_do| Hindrance {
+            code,
+            actor: Some(one.actor.clone()),
+            seconds,
+            what_to_do,
+        };
         if one.state == "given up" {
             let cure = "`tsd-import review` tells why; mend that, stop the daemon and start it again";
             found.push(by("given-up", one.since_secs, cure));
         } else if !one.up && snapshot.stopping.is_none() {
-            found.push(by("down", one.since_secs, "wait: it is restarted; if it stays so, see `tsd-import review`"));
+            found.push(by(
+                "down",
+                one.since_secs,
+                "wait: it is restarted; if it stays so, see `tsd-import review`",
+            ));
         } else if one.report.degraded.is_some() {
             let seconds = one.report.degraded_secs.unwrap_or(0);
-            found.push(by("degraded", seconds, "`tsd-import status` says what is out of order; it goes on by itself"));
+            found.push(by(
+                "degraded",
+                seconds,
+                "`tsd-import status` says what is out of order; it goes on by itself",
+            ));
         }
     }
     found
@@ -139,8 +152,19 @@ mod tests {
     use crate::supervisor::{ChildStatus, Report};
 
     fn actor(name: &str, up: bool, state: &str, degraded: Option<&str>) -> ChildStatus {
-        let report = Report { degraded: degraded.map(str::to_owned), degraded_secs: degraded.map(|_| 42), ..Report::default() };
-        ChildStatus { actor: name.into(), up, state: state.into(), since_secs: 7, report, ..ChildStatus::default() }
+        let report = Report {
+            degraded: degraded.map(str::to_owned),
+            degraded_secs: degraded.map(|_| 42),
+            ..Report::default()
+        };
+        ChildStatus {
+            actor: name.into(),
+            up,
+            state: state.into(),
+            since_secs: 7,
+            report,
+            ..ChildStatus::default()
+        }
     }
 
     fn codes(snapshot: Option<&Snapshot>, silence: u64) -> Vec<(&'static str, Option<String>, u64)> {
@@ -156,7 +180,12 @@ mod tests {
         assert_eq!(codes(Some(&seen), 1), []);
         assert_eq!(codes(Some(&seen), 10), [("silent", None, 10)]);
         seen.actors.push(actor("packager", false, "given up", None));
-        seen.actors.push(actor("uploader", true, "up", Some("no answer about samples/Diag-wgs1-HG12345677/r1")));
+        seen.actors.push(actor(
+            "uploader",
+            true,
+            "up",
+            Some("no answer about samples/Diag-wgs1-HG12345677/r1"),
+        ));
         seen.actors.push(actor("other", false, "down", None));
         let expected = [
             ("given-up", Some("packager".to_owned()), 7),

@@ -38,6 +38,7 @@ use crate::supervisor::meter::Board;
 use crate::supervisor::panic_text;
 pub use known::Known;
 use metrics::areas;
+pub use openapi::document;
 
 /// Before a part that fell or could not begin is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -68,12 +69,13 @@ impl Control {
             let seen = known.areas().clone();
             let _part = parts.spawn(forever("an area", move || areas::keep(area.clone(), seen.clone())));
         }
-        let (path, lent, said) = (conf.control.socket.clone(), known.clone(), notices.clone());
+        let desk = serve::Desk { known: known.clone(), router: routes::router(&known) };
+        let (path, lent, said) = (conf.control.socket.clone(), desk.clone(), notices.clone());
         let socket = move || serve::socket(path.clone(), lent.clone(), said.clone());
         let _part = parts.spawn(forever("the control socket", socket));
         if let Some((at, token_file)) = conf.control.listen.zip(conf.control.token_file) {
-            let (lent, said) = (known.clone(), notices.clone());
-            let port = move || serve::port(at, token_file.clone(), lent.clone(), said.clone());
+            let said = notices.clone();
+            let port = move || serve::port(at, token_file.clone(), desk.clone(), said.clone());
             let _part = parts.spawn(forever("the control port", port));
         }
         if let Some(path) = conf.control.textfile {
@@ -89,8 +91,15 @@ async fn forever<F: Future<Output = ()>>(what: &'static str, part: impl Fn() -> 
     loop {
         if let Err(panic) = std::panic::AssertUnwindSafe(part()).catch_unwind().await {
             let text = panic_text(&*panic);
-            tracing::error!(what, text, "a part that answers questions fell; the work goes on and it is begun again");
+            tracing::error!(
+                what,
+                text,
+                "a part that answers questions fell; the work goes on and it is begun again"
+            );
         }
         tokio::time::sleep(AGAIN).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

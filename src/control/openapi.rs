@@ -25,9 +25,10 @@ pub(super) fn answer(what: &str, media: &str, schema: &Value) -> Value {
 }
 
 /// The whole description.
-pub(super) fn document() -> Value {
+pub fn document() -> Value {
     let mut paths = Map::new();
-    let problem = answer("What was wrong and what to do", PROBLEM, &json!({"$ref": "#/components/schemas/Problem"}));
+    let problem =
+        answer("What was wrong and what to do", PROBLEM, &json!({"$ref": "#/components/schemas/Problem"}));
     for route in table() {
         let mut says = route.says;
         if let Some(responses) = says.get_mut("responses").and_then(Value::as_object_mut) {

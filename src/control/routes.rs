@@ -47,9 +47,14 @@ pub(super) fn router(known: &Known) -> Router {
     let add = |router: Router<Known>, route: Route| router.route(route.path, route.answers);
     let routes = table().into_iter().fold(Router::new(), add);
     routes
-        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing here; /v1/openapi.json lists what there is"))
+        .fallback(async || {
+            Problem::new(StatusCode::NOT_FOUND, "there is nothing here; /v1/openapi.json lists what there is")
+        })
         .method_not_allowed_fallback(async || {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "not with this method; /v1/openapi.json lists what there is")
+            Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "not with this method; /v1/openapi.json lists what there is",
+            )
         })
         .layer(axum::extract::DefaultBodyLimit::max(guard::MAX_BODY))
         .layer(from_fn(in_time))
@@ -58,7 +63,8 @@ pub(super) fn router(known: &Known) -> Router {
 }
 
 async fn in_time(request: Request, next: Next) -> Response {
-    let late = || Problem::new(StatusCode::GATEWAY_TIMEOUT, "the answer took too long; try again").into_response();
+    let late =
+        || Problem::new(StatusCode::GATEWAY_TIMEOUT, "the answer took too long; try again").into_response();
     tokio::time::timeout(DEADLINE, next.run(request)).await.unwrap_or_else(|_| late())
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use hyper::body::Incoming;
@@ -16,9 +17,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
 
-use super::known::{Connected, Known};
-use super::{doors, routes};
+use super::doors;
 use super::guard::Door;
+use super::known::{Connected, Known};
 use crate::conf;
 use crate::notices::Notices;
 use crate::supervisor::runtime;
@@ -40,13 +41,24 @@ const BREATH: Duration = Duration::from_millis(200);
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\
     retry-after: 10\r\n\r\n{\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"too many connections are open: close some\"}";
 
+/// What a connection is handed to.
+#[derive(Clone)]
+pub(super) struct Desk {
+    /// Counts who is connected.
+    pub known: Known,
+    /// Answers.
+    pub router: Router,
+}
+
 /// Answers on the socket until it cannot be reached any more, or cannot be opened; that stands in the notices meanwhile.
-pub(super) async fn socket(path: PathBuf, known: Known, notices: Notices) {
+pub(super) async fn socket(path: PathBuf, desk: Desk, notices: Notices) {
     let me = rustix::process::geteuid().as_raw();
     let name = "control socket";
     let door = match doors::Door::open(&path, me).await {
         Ok(door) => door,
-        Err(e) => return notices.say(name, Some(&format!("{e}. Packages go on; nobody can ask this daemon"))),
+        Err(e) => {
+            return notices.say(name, Some(&format!("{e}. Packages go on; nobody can ask this daemon")));
+        }
     };
     notices.say(name, None);
     tracing::info!(path = %path.display(), "the control socket is open");
@@ -56,7 +68,7 @@ pub(super) async fn socket(path: PathBuf, known: Known, notices: Notices) {
         tokio::select! {
             accepted = door.listener.accept() => match accepted {
                 Ok((stream, _)) => match stream.peer_cred() {
-                    Ok(peer) => receive(stream, Door::Socket { peer: peer.uid(), me }, &places, &known),
+                    Ok(peer) => receive(stream, Door::Socket { peer: peer.uid(), me }, &places, &desk),
                     Err(error) => tracing::debug!(%error, "a connection whose peer is unknown was closed"),
                 },
                 Err(error) => {
@@ -72,7 +84,7 @@ pub(super) async fn socket(path: PathBuf, known: Known, notices: Notices) {
 }
 
 /// The same on a port of the loopback.
-pub(super) async fn port(at: SocketAddr, token_file: PathBuf, known: Known, notices: Notices) {
+pub(super) async fn port(at: SocketAddr, token_file: PathBuf, desk: Desk, notices: Notices) {
     let name = "control port";
     let refuse = |why: String| notices.say(name, Some(&why));
     let token = match runtime().spawn_blocking(move || conf::token(&token_file)).await {
@@ -89,7 +101,7 @@ pub(super) async fn port(at: SocketAddr, token_file: PathBuf, known: Known, noti
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => receive(stream, Door::Port { token: token.clone() }, &places, &known),
+            Ok((stream, _)) => receive(stream, Door::Port { token: token.clone() }, &places, &desk),
             Err(error) => {
                 tracing::debug!(%error, "a connection could not be taken");
                 tokio::time::sleep(BREATH).await;
@@ -99,12 +111,14 @@ pub(super) async fn port(at: SocketAddr, token_file: PathBuf, known: Known, noti
 }
 
 /// Serves a connection beside us, if there is a place for it.
-fn receive<S>(stream: S, door: Door, places: &Arc<Semaphore>, known: &Known)
+fn receive<S>(stream: S, door: Door, places: &Arc<Semaphore>, desk: &Desk)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     match places.clone().try_acquire_owned() {
-        Ok(place) => drop(tokio::spawn(attend(stream, door, known.clone(), (place, known.connected())))),
+        Ok(place) => {
+            drop(tokio::spawn(attend(stream, door, desk.router.clone(), (place, desk.known.connected()))))
+        }
         Err(_) => drop(tokio::spawn(turn_away(stream))),
     }
 }
@@ -114,13 +128,12 @@ async fn turn_away<S: AsyncWrite + Unpin>(mut stream: S) {
     drop(tokio::time::timeout(BREATH, stream.write_all(FULL)).await);
 }
 
-async fn attend<S>(stream: S, door: Door, known: Known, _place: (OwnedSemaphorePermit, Connected))
+async fn attend<S>(stream: S, door: Door, router: Router, _place: (OwnedSemaphorePermit, Connected))
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(UNREAD));
-    let router = routes::router(&known);
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         drop(request.extensions_mut().insert(door.clone()));
         router.clone().oneshot(request.map(Body::new))

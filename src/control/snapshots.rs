@@ -41,6 +41,9 @@ pub(super) fn route() -> Route {
 async fn snapshot(State(known): State<Known>) -> Response {
     match known.snapshot() {
         Some(snapshot) => json_answer(StatusCode::OK, &*snapshot),
-        None => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is starting; ask again in a second").into_response(),
+        None => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is starting; ask again in a second")
+                .into_response()
+        }
     }
 }

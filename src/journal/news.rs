@@ -105,7 +105,11 @@ mod tests {
     async fn a_listener_gets_what_it_missed_and_what_comes_without_gap() {
         let news = News::new();
         let none = news.subscribe(Some(7), || 9);
-        assert_eq!((none.kept.len(), none.missed), (0, 2), "lines of an earlier process are in the journal alone");
+        assert_eq!(
+            (none.kept.len(), none.missed),
+            (0, 2),
+            "lines of an earlier process are in the journal alone"
+        );
         assert_eq!(news.subscribe(Some(9), || 9).missed, 0);
         news.written(vec![line(10), line(11)], Duration::from_millis(3));
         let mut behind = news.subscribe(Some(10), || 0);

@@ -105,7 +105,11 @@ impl Client {
             let detail = said.get("detail").and_then(|d| d.as_str()).unwrap_or_default();
             return Err(match answer.status {
                 StatusCode::NOT_FOUND if answer.server != SERVER => odd(String::new()),
-                status => Trouble::Refused { path: path.to_owned(), status: status.as_u16(), detail: detail.to_owned() },
+                status => Trouble::Refused {
+                    path: path.to_owned(),
+                    status: status.as_u16(),
+                    detail: detail.to_owned(),
+                },
             });
         }
         serde_json::from_slice(&answer.body).map_err(|e| odd(e.to_string()))
@@ -125,7 +129,8 @@ impl Client {
         let odd = |e: http::Error| Trouble::Odd { path: path.to_owned(), why: e.to_string() };
         let request = Request::builder().method(method).uri(path).header(header::HOST, "localhost");
         let request = request.header(header::USER_AGENT, SERVER);
-        let request = if body.is_empty() { request } else { request.header(header::CONTENT_TYPE, "application/json") };
+        let request =
+            if body.is_empty() { request } else { request.header(header::CONTENT_TYPE, "application/json") };
         request.body(Full::new(body)).map_err(odd)
     }
 
@@ -199,7 +204,9 @@ where
     A: Future<Output = Result<T, Trouble>>,
     F: FnOnce(Client) -> A + Send + 'static,
 {
-    ask(socket, question).map_err(|trouble| eprintln!("tsd-import: {trouble}; this is what the journal says")).ok()
+    ask(socket, question)
+        .map_err(|trouble| eprintln!("tsd-import: {trouble}; this is what the journal says"))
+        .ok()
 }
 
 #[cfg(test)]

@@ -26,7 +26,9 @@ fn daemon(dir: &Path, says: Option<String>) -> PathBuf {
 
 fn http(server: &str, status: &str, body: &str) -> String {
     let length = body.len();
-    format!("HTTP/1.1 {status}\r\nserver: {server}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
+    format!(
+        "HTTP/1.1 {status}\r\nserver: {server}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    )
 }
 
 async fn asked(says: Option<String>) -> Result<serde_json::Value, Trouble> {

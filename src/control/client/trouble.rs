@@ -17,7 +17,9 @@ pub enum Trouble {
         socket: PathBuf,
     },
     /// It is another user's.
-    #[error("the control socket {socket} is not yours: it belongs to {owner}. Run this as that user: sudo -u {owner} tsd-import ...")]
+    #[error(
+        "the control socket {socket} is not yours: it belongs to {owner}. Run this as that user: sudo -u {owner} tsd-import ..."
+    )]
     Denied {
         /// Where.
         socket: PathBuf,
@@ -25,7 +27,9 @@ pub enum Trouble {
         owner: String,
     },
     /// Somebody put a socket there who is not who owns the place.
-    #[error("the socket {socket} is listened on by uid {peer}, and belongs to {owner}: nothing was asked; find out who that is")]
+    #[error(
+        "the socket {socket} is listened on by uid {peer}, and belongs to {owner}: nothing was asked; find out who that is"
+    )]
     Stranger {
         /// Where.
         socket: PathBuf,
@@ -49,7 +53,9 @@ pub enum Trouble {
         why: String,
     },
     /// It speaks otherwise.
-    #[error("the daemon is {theirs} and this is {ours}, and they do not understand each other: restart the daemon, or use its own program")]
+    #[error(
+        "the daemon is {theirs} and this is {ours}, and they do not understand each other: restart the daemon, or use its own program"
+    )]
     Version {
         /// The daemon.
         theirs: String,
@@ -101,7 +107,8 @@ fn name(uid: u32) -> String {
 /// Who listens must be root or who owns the file, or what it says could be anybody's words.
 pub(super) fn is_ours(socket: &Path, stream: &UnixStream) -> Result<(), Trouble> {
     let odd = |e: std::io::Error| Trouble::CutOff { why: format!("{}: {e}", socket.display()) };
-    let (peer, file) = (stream.peer_cred().map_err(odd)?.uid(), std::fs::symlink_metadata(socket).map_err(odd)?.uid());
+    let (peer, file) =
+        (stream.peer_cred().map_err(odd)?.uid(), std::fs::symlink_metadata(socket).map_err(odd)?.uid());
     if peer == file || peer == 0 {
         return Ok(());
     }

@@ -133,7 +133,14 @@ mod tests {
             let (census, pieces) = counted(&fold);
             assert_eq!((census.packages.values().sum::<u64>(), pieces), (u64::from(count), expected));
             assert_eq!(census.lines, u64::from(count));
-            let by_state = |state| census.packages.iter().filter(|((s, ..), _)| *s == state).map(|(_, n)| *n as usize).sum::<usize>();
+            let by_state = |state| {
+                census
+                    .packages
+                    .iter()
+                    .filter(|((s, ..), _)| *s == state)
+                    .map(|(_, n)| *n as usize)
+                    .sum::<usize>()
+            };
             for (state, n) in fold.tally() {
                 assert_eq!(by_state(state), n);
             }

@@ -85,7 +85,8 @@ pub(super) async fn render(known: &Known) -> Result<String, String> {
             requests: known.requests(),
             connections: known.connections(),
         };
-        text::openmetrics(&reading::read(&seen)).map_err(|e| format!("the numbers could not be written down: {e}"))
+        text::openmetrics(&reading::read(&seen))
+            .map_err(|e| format!("the numbers could not be written down: {e}"))
     };
     runtime().spawn_blocking(job).await.map_err(|fell| format!("counting fell: {fell}"))?
 }

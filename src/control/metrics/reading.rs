@@ -143,7 +143,11 @@ fn snapshot(out: &mut Out, seen: &Seen<'_>) {
         out.with("tsd_import_actor_restarts_total", &actor, one.restarts);
         let degraded = report.degraded.as_ref().map_or(0, |_| report.degraded_secs.unwrap_or(0).max(1));
         out.with("tsd_import_actor_degraded_seconds", &actor, degraded);
-        out.maybe("tsd_import_actor_last_done_seconds", &actor, report.last_done_ms.map(Duration::from_millis));
+        out.maybe(
+            "tsd_import_actor_last_done_seconds",
+            &actor,
+            report.last_done_ms.map(Duration::from_millis),
+        );
     }
     out.put("tsd_import_not_taken", snapshot.not_taken.len());
     out.put("tsd_import_senders_missing_commits", snapshot.senders.iter().map(|s| s.missing).sum::<u64>());

@@ -19,9 +19,21 @@ fn full() -> (Snapshot, Census) {
         ..Report::default()
     };
     let mut snapshot = Snapshot::empty(now);
-    snapshot.actors =
-        vec![ChildStatus { actor: "copier".into(), up: true, state: "up".into(), restarts: 2, report, ..ChildStatus::default() }];
-    snapshot.wire = Some(Wire { in_flight: 3, limit: 8, waiting: [(2, 5)].into(), bytes_per_second: 9, at_most: Some(10) });
+    snapshot.actors = vec![ChildStatus {
+        actor: "copier".into(),
+        up: true,
+        state: "up".into(),
+        restarts: 2,
+        report,
+        ..ChildStatus::default()
+    }];
+    snapshot.wire = Some(Wire {
+        in_flight: 3,
+        limit: 8,
+        waiting: [(2, 5)].into(),
+        bytes_per_second: 9,
+        at_most: Some(10),
+    });
     snapshot.not_taken = [("HG12345677".to_owned(), "waits".to_owned())].into();
     snapshot.senders = Vec::<Standing>::new();
     let census = Census {

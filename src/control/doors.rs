@@ -67,11 +67,14 @@ pub struct Door {
 }
 
 impl Door {
-    /// Opens it. Blocks on no disk: that is left to a thread of its own.
-    pub async fn open(path: &Path, me: u32) -> Result<Self, DoorError> {
+    /// Opens it. Blocks on no disk: that is left to a thread of its own. `ours`: it lies in the state directory that this process owns,
+    /// so whoever may still listen there, a holder before us that was suspended, does so no more.
+    pub async fn open(path: &Path, me: u32, ours: bool) -> Result<Self, DoorError> {
         let at = path.to_owned();
         if beside(move || look(&at, me)).await?? {
-            nobody_answers(path).await?;
+            if !ours {
+                nobody_answers(path).await?;
+            }
             let at = path.to_owned();
             beside(move || fs::remove_file(&at)).await??;
         }
@@ -162,17 +165,17 @@ mod tests {
     async fn a_stale_socket_goes_and_a_live_one_stays() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("control.sock");
-        let door = Door::open(&path, me()).await.unwrap();
+        let door = Door::open(&path, me(), false).await.unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(door.is_there().await);
-        assert!(said(Door::open(&path, me()).await).contains("is listened on by another process"));
+        assert!(said(Door::open(&path, me(), false).await).contains("is listened on by another process"));
         drop(door);
         assert!(path.exists(), "what a dead daemon leaves behind");
-        let door = Door::open(&path, me()).await.unwrap();
+        let door = Door::open(&path, me(), false).await.unwrap();
+        let heir = Door::open(&path, me(), true).await.unwrap();
+        assert!(heir.is_there().await && !door.is_there().await, "in its own directory it is the owner's");
         fs::remove_file(&path).unwrap();
-        assert!(!door.is_there().await);
-        let second = Door::open(&path, me()).await.unwrap();
-        assert!(second.is_there().await && !door.is_there().await, "the path is another's now");
+        assert!(!heir.is_there().await);
     }
 
     #[tokio::test]
@@ -180,18 +183,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("control.sock");
         fs::write_durably(&path, b"a file").unwrap();
-        assert!(said(Door::open(&path, me()).await).contains("is there and is no socket; move it away"));
+        assert!(
+            said(Door::open(&path, me(), false).await).contains("is there and is no socket; move it away")
+        );
         assert_eq!(std::fs::read(&path).unwrap(), b"a file");
         fs::remove_file(&path).unwrap();
         for (mode, fits) in [(0o777, false), (0o1777, true), (0o2770, true)] {
             std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(mode)).unwrap();
-            let opened = Door::open(&path, me()).await;
+            let opened = Door::open(&path, me(), false).await;
             assert_eq!(opened.is_ok(), fits, "{mode:o}: {}", said(opened));
         }
         // As root its own directories count as everybody's, so another user is asked for.
-        let told = said(Door::open(Path::new("/proc/self/control.sock"), me() + 1).await);
+        let told = said(Door::open(Path::new("/proc/self/control.sock"), me() + 1, false).await);
         assert!(told.contains("could") || told.contains("belongs to uid"), "{told}");
-        let missing = said(Door::open(&dir.path().join("none/control.sock"), me()).await);
+        let missing = said(Door::open(&dir.path().join("none/control.sock"), me(), false).await);
         assert!(missing.contains("could not look at the directory of the control socket"), "{missing}");
     }
 }

@@ -53,17 +53,22 @@ pub(super) struct Desk {
 /// Answers on the socket until it cannot be reached any more, or cannot be opened; that stands in the notices meanwhile.
 pub(super) async fn socket(path: PathBuf, desk: Desk, notices: Notices) {
     let me = rustix::process::geteuid().as_raw();
-    let name = "control socket";
-    let door = match doors::Door::open(&path, me).await {
+    let (name, ours) = ("control socket", path.starts_with(desk.known.state_dir()));
+    let door = match doors::Door::open(&path, me, ours).await {
         Ok(door) => door,
         Err(e) => {
-            return notices.say(name, Some(&format!("{e}. Packages go on; nobody can ask this daemon")));
+            return refused(&notices, name, format!("{e}. Packages go on; nobody can ask this daemon"));
         }
     };
     notices.say(name, None);
     tracing::info!(path = %path.display(), "the control socket is open");
     let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut look = tokio::time::interval(LOOK);
+    // Beside the answers: the disk of the socket may hang.
+    let mut gone = std::pin::pin!(async {
+        while door.is_there().await {
+            tokio::time::sleep(LOOK).await;
+        }
+    });
     loop {
         tokio::select! {
             accepted = door.listener.accept() => match accepted {
@@ -76,17 +81,25 @@ pub(super) async fn socket(path: PathBuf, desk: Desk, notices: Notices) {
                     tokio::time::sleep(BREATH).await;
                 }
             },
-            _ = look.tick() => if !door.is_there().await {
+            () = &mut gone => {
                 return tracing::warn!(path = %path.display(), "the control socket was removed; it is opened anew");
-            },
+            }
         }
     }
+}
+
+/// Says once that a door stays closed; it is tried again until it opens.
+fn refused(notices: &Notices, name: &str, why: String) {
+    if notices.now().get(name) != Some(&why) {
+        tracing::warn!(name, why, "cannot be opened; tried again every few seconds");
+    }
+    notices.say(name, Some(&why));
 }
 
 /// The same on a port of the loopback.
 pub(super) async fn port(at: SocketAddr, token_file: PathBuf, desk: Desk, notices: Notices) {
     let name = "control port";
-    let refuse = |why: String| notices.say(name, Some(&why));
+    let refuse = |why: String| refused(&notices, name, format!("{why}. Packages go on"));
     let token = match runtime().spawn_blocking(move || conf::token(&token_file)).await {
         Ok(Ok(token)) => token,
         Ok(Err(why)) => return refuse(why),

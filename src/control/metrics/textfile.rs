@@ -40,5 +40,12 @@ async fn write(path: &Path, known: &Known, notices: &Notices) -> Result<(), Stri
         }
     };
     let done = done.map_err(|fell| fell.to_string())?;
-    done.map_err(|e| format!("{}; the numbers there are old. Packages go on", crate::chain(&e)))
+    // Without the names of temporary files, or it would be news in the log every time.
+    let why = |e: fs::FsError| match e.fenced() {
+        Some(fenced) => fenced.to_string(),
+        None => e.source.kind().to_string(),
+    };
+    done.map_err(|e| {
+        format!("could not write {}: {}; the numbers there are old. Packages go on", path.display(), why(e))
+    })
 }

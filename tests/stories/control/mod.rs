@@ -28,9 +28,17 @@ pub struct Answer {
 /// Sends this request and reads until the other side closes.
 async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, request: &str) -> Answer {
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut bytes = Vec::new();
-    let read = tokio::time::timeout(Duration::from_secs(15), stream.read_to_end(&mut bytes)).await;
-    let _bytes = read.unwrap_or_else(|_| panic!("no end within 15 s: {}", text(&bytes))).unwrap();
+    let (mut bytes, mut piece) = (Vec::new(), vec![0; 1 << 14]);
+    loop {
+        let read = tokio::time::timeout(Duration::from_secs(15), stream.read(&mut piece)).await;
+        match read.unwrap_or_else(|_| panic!("no end within 15 s: {}", text(&bytes))) {
+            Ok(0) => break,
+            Ok(n) => bytes.extend_from_slice(&piece[..n]),
+            // What was not read of a request that is too long is thrown away behind the answer.
+            Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset && !bytes.is_empty() => break,
+            Err(e) => panic!("{e}: {request}"),
+        }
+    }
     let whole = text(&bytes);
     let (head, body) = whole.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{request}: {whole}"));
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();

@@ -7,7 +7,7 @@ use tsd_import::demo::site::SiteOptions;
 
 use super::parser::{Numbers, parse};
 use super::{ask, ask_with, socket};
-use crate::signals::up;
+use crate::signals::{snapshot, up};
 use crate::world::{World, sample_ids, text};
 
 async fn scraped(world: &World, role: Role) -> Numbers {
@@ -60,6 +60,10 @@ async fn numbers_are_right_name_nobody_and_counters_only_go_up_over_a_restart_of
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     world.until_ready(&ids).await;
+    // What an actor has done it says a moment later.
+    while scraped(&world, Role::Tsd).await.sum("tsd_import_actor_done_total", &["verifier"]) < Some(4.0) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     let (here, there) = (scraped(&world, Role::Nsc).await, scraped(&world, Role::Tsd).await);
     for (numbers, name, with, expected) in [
         (&here, "tsd_import_build_info", vec!["role=\"nsc\"", "version="], 1.0),
@@ -124,8 +128,14 @@ async fn a_metrics_file_that_cannot_be_written_and_a_socket_that_cannot_be_opene
     world.start(Role::Nsc, &env);
     world.start(Role::Tsd, &[]);
     world.until_ready(&sample_ids(&dna)).await;
+    let told = |w: &World| snapshot(w, Role::Nsc).is_some_and(|s| s.not_taken.len() == 2);
+    world.until("both are told", told).await;
     let status = text(&world.command(Role::Nsc, &["status"]).stdout);
-    assert!(status.contains("metrics.textfile: could not") && status.contains("Packages go on"), "{status}");
+    assert!(
+        status.contains("metrics.textfile: could not write /nowhere/x.prom")
+            && status.contains("Packages go on"),
+        "{status}"
+    );
     assert!(status.contains("control socket:") && status.contains("is there and is no socket"), "{status}");
     assert_eq!(std::fs::read(&taken).unwrap(), b"somebody's file");
     world.stop().await;

@@ -171,10 +171,19 @@ pub fn write_durably_via(scratch: &Path, path: &Path, bytes: &[u8]) -> Result<()
 
 /// Replaces a small file at once but not durably: for what is written every second and worthless after a power cut.
 pub fn write_volatile(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    write_volatile_with(path, bytes, 0o640)
+}
+
+/// The same for a file that every user of the host may read.
+pub fn write_volatile_for_all(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    write_volatile_with(path, bytes, 0o644)
+}
+
+fn write_volatile_with(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError> {
     let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     permitted("write", path)?;
     let mut builder = tempfile::Builder::new();
-    let file = builder.prefix(".tmp-").permissions(fs::Permissions::from_mode(0o640)).tempfile_in(dir);
+    let file = builder.prefix(".tmp-").permissions(fs::Permissions::from_mode(mode)).tempfile_in(dir);
     let mut file = file.map_err(FsError::at("create a temporary file in", dir))?;
     file.write_all(bytes).map_err(FsError::at("write", path))?;
     drop(file.persist(path).map_err(|e| FsError::at("replace", path)(e.error))?);

@@ -9,6 +9,7 @@
 //!
 //! - [`role`] draws the pipeline, once. [`nsc`] and [`tsd`] are the two sides, in order of flow.
 //! - [`daemon`] is the process around the supervisor: signals, pulse, state directory, silence; [`reload`], [`stop`], [`notify`].
+//! - [`control`] is how a running daemon is asked: a socket, metrics, events.
 //! - [`supervisor`] keeps actors alive and knows nothing of packages. [`package`] is what flows and knows nothing of actors.
 //! - [`journal`] is the truth; a message between actors is a doorbell. A lost or doubled message costs time, never data.
 //! - [`store`] (S3) and [`clarity`] (LIMS) are clients; [`disk`] keeps what blocks off the actors, [`fs`] writes so that a
@@ -29,6 +30,7 @@ pub mod clarity;
 pub mod cli;
 pub mod clock;
 pub mod conf;
+pub mod control;
 pub mod custody;
 pub mod daemon;
 pub mod demo;

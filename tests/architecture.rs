@@ -275,6 +275,28 @@ fn only_the_start_and_commands_are_alone_with_the_disk() {
     }
 }
 
+/// Who only answers questions reaches no actor, and nobody is reached through it.
+#[test]
+fn the_control_socket_knows_nobody_who_works() {
+    let files = sources("control");
+    assert!(files.len() > 10, "it is empty: has it moved?");
+    for (path, text) in files {
+        for (n, line) in code(&text).enumerate() {
+            for word in [
+                "actix",
+                "crate::nsc",
+                "crate::clarity",
+                "crate::role",
+                "crate::daemon",
+                "crate::cli",
+                "crate::demo",
+            ] {
+                assert!(!line.contains(word), "src/{}:{} may not know {word}", path.display(), n + 1);
+            }
+        }
+    }
+}
+
 #[test]
 fn no_file_has_outgrown_its_room() {
     let long: Vec<String> = sources("")

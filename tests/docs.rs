@@ -1,4 +1,5 @@
 //! The documents tell the truth: vectors hold, tables are complete, commands exist.
+use tsd_import::control::metrics::families::{FAMILIES, Kind};
 use tsd_import::package::{Commit, Manifest, Reason, Sha256Hex};
 
 fn doc(path: &str) -> String {
@@ -56,6 +57,7 @@ fn the_commands_of_the_readme_exist() {
         "custody",
         "reconcile",
         "supersede",
+        "control",
         "journal",
         "config",
         "manual",
@@ -147,4 +149,70 @@ fn the_example_of_a_work_order_is_one() {
     let root = std::path::Path::new("/delivery");
     let packages = tsd_import::nsc::directory::judge(example.as_bytes(), root, 7).unwrap();
     assert_eq!(packages, ["samples/Diag-wgs1-HG12345677/r1", "analyses/Diag-wgs1-HG12345677-SINGLE/r1"]);
+}
+
+/// Every expression of the dashboard asks for numbers that there are, with labels that they have.
+#[test]
+fn the_dashboard_asks_for_numbers_that_there_are() {
+    let dashboard: serde_json::Value = serde_json::from_str(&doc("docs/grafana.json")).unwrap();
+    let mut expressions = Vec::new();
+    fn walk(value: &serde_json::Value, found: &mut Vec<String>) {
+        match value {
+            serde_json::Value::Object(fields) => {
+                for (key, value) in fields {
+                    match value.as_str() {
+                        Some(text) if ["expr", "query"].contains(&key.as_str()) => {
+                            found.push(text.to_owned())
+                        }
+                        _ => walk(value, found),
+                    }
+                }
+            }
+            serde_json::Value::Array(items) => items.iter().for_each(|item| walk(item, found)),
+            _ => {}
+        }
+    }
+    walk(&dashboard, &mut expressions);
+    let (mut used, is_word) =
+        (std::collections::BTreeSet::new(), |c: char| c.is_ascii_alphanumeric() || c == '_');
+    for expression in &expressions {
+        for (at, _) in expression.match_indices("tsd_import_") {
+            let rest = expression.split_at(at).1;
+            let name: String = rest.chars().take_while(|c| is_word(*c)).collect();
+            let family = FAMILIES.iter().find(|family| family.name == name);
+            let family = family.unwrap_or_else(|| panic!("{name} of {expression} is no number"));
+            if let Some(selector) = rest.strip_prefix(&name).and_then(|rest| rest.strip_prefix('{')) {
+                let selector = selector.split_once('}').expect("it has an end").0;
+                for part in selector.split(',') {
+                    let label: String = part.chars().take_while(|c| is_word(*c)).collect();
+                    // `instance` comes from Prometheus.
+                    let known = ["role", "instance"].contains(&label.as_str())
+                        || family.labels.contains(&label.as_str());
+                    assert!(known, "{name} has no label {label}: {expression}");
+                }
+            }
+            let counts = family.kind == Kind::Counter;
+            let rated = expression.contains("rate(") || expression.contains("increase(");
+            assert!(!counts || rated, "a counter alone says nothing: {expression}");
+            let _new = used.insert(name);
+        }
+    }
+    assert!(expressions.len() > 20 && used.len() > 20, "{used:?}");
+}
+
+#[test]
+fn the_document_of_the_control_socket_lists_every_path_and_every_number() {
+    let text = doc("docs/control.md");
+    for family in FAMILIES {
+        let kind = if family.kind == Kind::Counter { "counter" } else { "gauge" };
+        let labels: Vec<String> = family.labels.iter().map(|label| format!("`{label}`")).collect();
+        let row = format!("| `{}` | {kind} | {} | {} |", family.name, labels.join(", "), family.help);
+        assert!(text.lines().any(|line| line == row), "{row}");
+    }
+    let rows = text.lines().filter(|line| line.starts_with("| `tsd_import_")).count();
+    assert_eq!(rows, FAMILIES.len(), "a number that is no more");
+    let description = tsd_import::control::document();
+    for path in description["paths"].as_object().unwrap().keys() {
+        assert!(text.lines().any(|line| line.starts_with(&format!("| `{path}` |"))), "{path}");
+    }
 }

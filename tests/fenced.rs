@@ -90,6 +90,7 @@ async fn nothing_is_changed_without_a_lease() {
         ("write_durably", &|| fs::write_durably(&at("secret"), b"x")),
         ("write_durably_via", &|| fs::write_durably_via(&at("scratch"), &at("new"), b"x")),
         ("write_volatile", &|| fs::write_volatile(&at("new"), b"x")),
+        ("write_volatile_for_all", &|| fs::write_volatile_for_all(&at("new"), b"x")),
         ("publish", &|| fs::publish(&at("large"), &at("new"))),
         ("discard_scratch", &|| fs::discard_scratch(&at("scratch"))),
         ("remove_file", &|| fs::remove_file(&at("large"))),

@@ -4,6 +4,7 @@ mod ask;
 mod bucket;
 mod clean;
 mod config;
+mod control;
 mod custody;
 mod demo;
 mod doctor;
@@ -129,6 +130,9 @@ enum Command {
     /// It puts small objects below `<prefix>/doctor/`. Exit codes: 0 good; 75 the store does not answer; 78 somebody must mend
     /// something.
     Doctor(doctor::DoctorArgs),
+    /// Ask a running daemon, in raw form
+    #[command(subcommand)]
+    Control(ControlCommand),
     /// Look at the journal
     #[command(subcommand)]
     Journal(JournalCommand),
@@ -143,6 +147,14 @@ enum Command {
     Completions(manual::CompletionsArgs),
     /// Print the version
     Version,
+}
+
+#[derive(Subcommand, Debug)]
+enum ControlCommand {
+    /// Print what the daemon answers to PATH, over its control socket: for scripts, and for whoever helps from afar
+    ///
+    /// Exit codes: 0 answered; 1 the answer is no; 75 no daemon runs, it hangs, or it went away; 78 the socket is another user's.
+    Get(control::GetArgs),
 }
 
 #[derive(Subcommand, Debug)]
@@ -177,6 +189,7 @@ impl Cli {
             Command::Custody(args) => custody::custody(&args),
             Command::Reconcile(args) => reconcile::reconcile(&args),
             Command::Supersede(args) => supersede::supersede(&args),
+            Command::Control(ControlCommand::Get(args)) => control::get(&args),
             Command::Journal(JournalCommand::Verify(args)) => journal::verify(&args),
             Command::Config(ConfigCommand::Check(args)) => config::check(&args),
             Command::Doctor(args) => doctor::doctor(&args),

@@ -55,6 +55,8 @@ const TABLE: [(Class, &[&str]); 2] = [
             "role",
             "host",
             "state.*",
+            "control.*",
+            "metrics.*",
             "log.dir",
             "log.keep_days", // belongs to the open log file
             "supervisor.drain",

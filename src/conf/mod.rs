@@ -1,4 +1,5 @@
 //! The configuration: read once, checked whole, then trusted by its types. Actors get only their part.
+mod control;
 mod live;
 mod read;
 mod reader;
@@ -13,6 +14,7 @@ use crate::chain;
 use crate::lease;
 use crate::secret::Secret;
 
+pub use control::{ControlConf, token};
 pub use live::{Class, class};
 use reader::Reader;
 pub use reader::{Complaints, length_of_time};
@@ -61,6 +63,7 @@ impl Conf {
             level: r.checked("log.level", "a level or filter", crate::log::check_level).unwrap_or_default(),
             keep_days: r.number("log.keep_days", 1),
         };
+        let control = control::control(&mut r, &state_dir);
         let supervisor = read::supervisor(&mut r);
         if let Some(s) = supervisor.as_ref().filter(|s| s.stall <= lease / 2) {
             let why = format!(
@@ -98,6 +101,7 @@ impl Conf {
                 state_dir,
                 lease,
                 log,
+                control,
                 supervisor: supervisor?,
                 work: work?,
                 alarm,
@@ -145,6 +149,9 @@ impl Conf {
             if let Err(e) = Secret::from_file(path) {
                 missing.push(format!("{key}: {}", chain(&e)));
             }
+        }
+        if let Some(Err(why)) = self.control.token_file.as_deref().map(token) {
+            missing.push(format!("control.token_file: {why}"));
         }
         if let Side::Nsc(nsc) = &self.side
             && let Some(Err(e)) = nsc.signing_key.as_deref().map(Secret::pem_from_file)

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::control::ControlConf;
 use super::wire::{Checksum, Endurance, PaceConf, Proxy};
 use super::zone::TsdConf;
 use crate::package::{Kind, Name, Priority, Window};
@@ -56,6 +57,8 @@ pub struct Conf {
     pub lease: Duration,
     /// Logging.
     pub log: LogConf,
+    /// How it is asked while it runs.
+    pub control: ControlConf,
     /// The supervisor.
     pub supervisor: SupervisorConf,
     /// All actors.

@@ -1,5 +1,5 @@
 //! The process around the supervisor: who may ask it to stop or to read its configuration again, what it tells the service
-//! manager and `status`, and what listens for silence.
+//! manager and `status`, and what listens for silence or to questions.
 //!
 //! The supervisor lives on the main thread. Everything here that must work while that thread or a disk is stuck runs beside
 //! it, on the shared runtime: signals, the pulse, the state directory, the ear. They talk through channels of one place.
@@ -21,8 +21,10 @@ use tokio::time::timeout;
 use crate::aside::Aside;
 use crate::clock;
 use crate::conf::{AlarmConf, Complaints, Conf};
+use crate::control::Control;
 use crate::journal::{Event, Journal};
 use crate::log::Level;
+use crate::notices::Notices;
 use crate::notify::Notifier;
 use crate::reload::{Reloader, Reread};
 use crate::role::{self, Assembly};
@@ -74,6 +76,15 @@ impl Daemon<'_> {
         let (tuning, limits) = watch::channel(self.conf.alarm);
         let (leaving, stopping) = watch::channel(None::<Stopping>);
         let (news, latest) = watch::channel(None);
+        let unasked = Notices::default();
+        self.assembly.notices.push(unasked.clone());
+        let control = Control {
+            conf: self.conf.clone(),
+            journal: self.journal.clone(),
+            board: self.assembly.board.clone(),
+            latest: latest.clone(),
+            notices: unasked,
+        };
         let pulse = Pulse {
             supervisor: supervisor.clone(),
             journal: self.journal.clone(),
@@ -95,6 +106,7 @@ impl Daemon<'_> {
         let _pulse = beside.spawn_on(pulse.beat(news), there);
         let _desk = beside.spawn_on(desk::keep(dir, latest, asker), there);
         let _ear = beside.spawn_on(ear, there);
+        let _control = beside.spawn_on(control.keep(), there);
         for task in std::mem::take(&mut self.assembly.beside) {
             let _runs = beside.spawn_on(task, there);
         }

@@ -17,6 +17,7 @@ mod event;
 mod file;
 mod fold;
 mod glance;
+mod news;
 mod owner;
 mod pending;
 mod points;
@@ -27,6 +28,7 @@ mod told;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use jiff::Timestamp;
@@ -39,6 +41,8 @@ use file::Appender;
 pub use file::{FILE, JournalError, ReadReport, read};
 pub use fold::Fold;
 pub use glance::Glance;
+use news::News;
+pub use news::{Subscription, Writing};
 pub use owner::{Holder, Owner, OwnerError};
 pub use points::point;
 pub use proof::{Fault, Head, Proof, prove};
@@ -66,6 +70,7 @@ pub struct Journal {
     fold: Arc<RwLock<Fold>>,
     commands: Sender<Command>,
     checkpoints: Checkpoints,
+    news: News,
 }
 
 impl Journal {
@@ -78,14 +83,25 @@ impl Journal {
         let appender = Appender::open(dir, |line| fold.apply(&line))?;
         let fold = Arc::new(RwLock::new(fold));
         let (commands, inbox) = bounded(QUEUE);
+        let news = News::new();
         let source = Source { fold: fold.clone(), tail: Arc::new(Mutex::new(appender.tail().clone())) };
         let started = Checkpoints::start(dir, source.clone());
         let checkpoints = started.map_err(crate::fs::FsError::at("start the thread of", dir))?;
-        let told = checkpoints.clone();
+        let (told, heard) = (checkpoints.clone(), news.clone());
         let thread = std::thread::Builder::new().name("journal".into());
-        let spawned = thread.spawn(move || write_on(appender, &lease, &inbox, &source, &told));
+        let spawned = thread.spawn(move || write_on(appender, &lease, &inbox, &source, &told, &heard));
         drop(spawned.map_err(crate::fs::FsError::at("start the thread of", dir))?);
-        Ok(Self { fold, commands, checkpoints })
+        Ok(Self { fold, commands, checkpoints, news })
+    }
+
+    /// The lines behind this one, as they are written; without one only those that are written from now on.
+    pub fn listen(&self, after: Option<u64>) -> Subscription {
+        self.news.subscribe(after, || self.view().lines)
+    }
+
+    /// What the writing cost since the process began.
+    pub fn writing(&self) -> Writing {
+        self.news.writing()
     }
 
     /// The present. Hold it shortly and never over an `.await`.
@@ -227,6 +243,7 @@ fn write_on(
     inbox: &Receiver<Command>,
     shared: &Source,
     checkpoints: &Checkpoints,
+    news: &News,
 ) {
     let (fold, mut told) = (&shared.fold, appender.tail().seq);
     while let Ok(first) = inbox.recv() {
@@ -250,6 +267,7 @@ fn write_on(
         }
         // Asked before, so that nothing is written without a permit; and after, because what was written while the process
         // was suspended may have gone into a file that is not the journal any more.
+        let began = Instant::now();
         let done = lease.check().map_err(JournalError::from);
         let done = done.and_then(|()| {
             points::may_die("journal-writing", &events);
@@ -259,15 +277,16 @@ fn write_on(
             Ok(lines)
         });
         let done = done.and_then(|lines| Ok(lease.check().map(|()| lines)?)).map_err(Arc::new);
-        if let Ok(lines) = &done {
+        let answer = done.as_ref().map(|_| true).map_err(Arc::clone);
+        if let Ok(lines) = done {
             let mut fold = fold.write().unwrap_or_else(std::sync::PoisonError::into_inner);
             lines.iter().for_each(|line| fold.apply(line));
             shared.tail.lock().unwrap_or_else(PoisonError::into_inner).clone_from(appender.tail());
             drop(fold);
             checkpoints.grown(&mut told, appender.tail().seq);
             lines.iter().for_each(|line| told::tell(&line.event));
+            news.written(lines, began.elapsed());
         }
-        let answer = done.map(|_| true);
         for home in waiting {
             drop(home.send(answer.clone()));
         }

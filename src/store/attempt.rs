@@ -67,6 +67,18 @@ pub(super) struct Asked<'a> {
 /// Requests whose bytes came to the store changed, since the process began. One is a line that a memory or a network card
 /// should be looked at.
 static CHANGES: AtomicU64 = AtomicU64::new(0);
+/// Requests that were asked again, since the process began.
+static REPEATS: AtomicU64 = AtomicU64::new(0);
+
+/// How many requests to the store were asked again since the process began.
+pub fn repeats() -> u64 {
+    REPEATS.load(Relaxed)
+}
+
+/// One more.
+pub(super) fn repeated() {
+    let _before = REPEATS.fetch_add(1, Relaxed);
+}
 
 impl Store {
     /// Asks, and asks again while the class of the failure allows it, attempts are left and the whole has not taken too long. What does
@@ -109,6 +121,7 @@ impl Store {
             let pause = wait(tried, self.dice.roll());
             told(asked, &tried, &failed.error, pause);
             let Some(pause) = pause else { return Err(failed) };
+            repeated();
             tokio::time::sleep(pause).await;
             (spent, attempt) = (spent + pause, attempt + 1);
             if asked.bytes > 0 {

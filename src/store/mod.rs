@@ -54,6 +54,7 @@ use std::time::Duration;
 
 use aws_sdk_s3::Client;
 
+pub use attempt::repeats;
 pub use complete::Aborted;
 pub use down::Target;
 pub use error::StoreError;

@@ -11,7 +11,7 @@ use std::time::Instant;
 use bytes::{Buf, Bytes};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::attempt::{Class, Failed};
+use super::attempt::{Class, Failed, repeated};
 use super::fetch::{Coming, Errand, Filling, Object, Piece, WHAT, one_version, same_object, wrong};
 use super::progress::{Progress, Stalled, not_the_store};
 use super::ranges::{Range, ranges};
@@ -70,6 +70,7 @@ impl Store {
             };
             let (key, error) = (&object.key, &failed.error);
             let Some(pause) = wait(tried, self.dice.roll()) else { return Err(failed.error) };
+            repeated();
             tracing::info!(key, attempt, %error, ?pause, "a stream was cut off and begins again after a pause");
             tokio::time::sleep(pause).await;
             attempt += 1;

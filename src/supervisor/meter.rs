@@ -40,12 +40,16 @@ pub async fn for_its_turn<T>(turn: impl Future<Output = T>) -> T {
 pub struct Board {
     units: Arc<Mutex<BTreeMap<u64, Arc<Gauge>>>>,
     next: Arc<AtomicU64>,
+    /// Bytes that each actor moved since the process began.
+    moved: Arc<Mutex<BTreeMap<&'static str, Arc<AtomicU64>>>>,
 }
 
 struct Gauge {
     actor: &'static str,
     unit: String,
     done: AtomicU64,
+    /// Of all units of its actor.
+    moved: Arc<AtomicU64>,
     total: AtomicU64,
     /// Counts every sign of life, bytes or not.
     ticks: AtomicU64,
@@ -96,10 +100,14 @@ pub struct Motion {
 impl Board {
     /// Puts a unit on the board.
     pub fn begin(&self, actor: &'static str, unit: String) -> Meter {
+        let mut all = self.moved.lock().unwrap_or_else(PoisonError::into_inner);
+        let moved = all.entry(actor).or_default().clone();
+        drop(all);
         let gauge = Arc::new(Gauge {
             actor,
             unit,
             done: AtomicU64::new(0),
+            moved,
             total: AtomicU64::new(0),
             ticks: AtomicU64::new(0),
             since: Instant::now(),
@@ -108,6 +116,12 @@ impl Board {
         let key = self.next.fetch_add(1, Relaxed);
         drop(self.units.lock().unwrap_or_else(PoisonError::into_inner).insert(key, gauge.clone()));
         Meter { inner: Arc::new(OnBoard { key, gauge, board: self.clone() }) }
+    }
+
+    /// Bytes that each actor moved since the process began, repeats included.
+    pub fn moved(&self) -> BTreeMap<&'static str, u64> {
+        let all = self.moved.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(|(actor, bytes)| (*actor, bytes.load(Relaxed))).collect()
     }
 
     /// What moves at this moment.
@@ -156,6 +170,7 @@ impl Meter {
     /// Bytes were moved.
     pub fn add(&self, bytes: u64) {
         let _before = self.inner.gauge.done.fetch_add(bytes, Relaxed);
+        let _before = self.inner.gauge.moved.fetch_add(bytes, Relaxed);
         self.alive();
     }
 

@@ -12,6 +12,7 @@ mod before_the_store;
 mod cargo;
 mod cleaning;
 mod config_check;
+mod control;
 mod corpus;
 mod custody;
 mod demo;

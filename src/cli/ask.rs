@@ -1,4 +1,5 @@
 //! What the commands that answer questions have in common: where the answer comes from and what it is shown on.
+use std::future::Future;
 use std::io::IsTerminal;
 
 use console::Term;
@@ -9,8 +10,9 @@ use super::exit::{Exit, show};
 use crate::chain;
 use crate::clock;
 use crate::conf::Conf;
-use crate::journal::{Glance, Holder, Owner};
-use crate::present::{Look, Present};
+use crate::control::client::{self, Client, Trouble};
+use crate::journal::{self, Glance, Holder, JournalError, Owner};
+use crate::present::{Filter, ListAnswer, Look, Present, StatusAnswer, WhyAnswer};
 use crate::snapshot::Snapshot;
 use crate::stop::Stop;
 
@@ -19,9 +21,16 @@ const WIDTH: usize = 80;
 /// Longer lines are hard to read.
 const WIDEST: usize = 110;
 
-/// Everything that the state directory says, read once or again and again.
+/// Who answers: the daemon over its control socket, or, where none runs or it does not answer, what lies in the state directory.
 pub(super) struct Asked {
-    pub conf: Conf,
+    conf: Conf,
+    disk: Option<Disk>,
+    /// Why the daemon does not answer is said once.
+    said: bool,
+}
+
+/// Everything that the state directory says, read once or again and again.
+struct Disk {
     glance: Glance,
     holder: Option<Holder>,
     seen: Option<Snapshot>,
@@ -30,41 +39,84 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Reads it. Never locks and never writes.
+    /// Nobody is asked yet.
     pub(super) fn of(args: &ConfArgs) -> Result<Self, Exit> {
-        let conf = args.load()?;
-        let dir = &conf.state_dir;
-        let glance = Glance::of(dir).map_err(|e| Exit::no(chain(&e)))?;
-        let stop_file = Stop::path(dir).display().to_string();
-        let mut asked = Self { conf, glance, holder: None, seen: None, stop: None, stop_file };
-        asked.look()?;
-        Ok(asked)
+        Ok(Self { conf: args.load()?, disk: None, said: false })
     }
 
-    /// Reads what has changed.
-    pub(super) fn refresh(&mut self) -> Result<(), Exit> {
-        self.glance.refresh().map_err(|e| Exit::no(chain(&e)))?;
-        self.look()
+    /// What is going on, with lists of at most this length.
+    pub(super) fn status(&mut self, most: usize) -> Result<StatusAnswer, Exit> {
+        match self.daemon(async move |client| client.status(most).await) {
+            Some(answer) => Ok(answer),
+            None => Ok(self.present()?.status(most)),
+        }
     }
 
-    fn look(&mut self) -> Result<(), Exit> {
+    /// Where it is and why.
+    pub(super) fn why(&mut self, what: &str) -> Result<WhyAnswer, Exit> {
+        let sought = what.to_owned();
+        if let Some(answer) = self.daemon(async move |client| client.why(&sought).await) {
+            return Ok(answer);
+        }
+        let answer = self.present()?.why(what);
+        let Some((package, order)) = answer.wants() else { return Ok(answer) };
+        let about = journal::about(&self.conf.state_dir, package, order).map_err(|e| Exit::no(chain(&e)))?;
+        Ok(answer.with(&about))
+    }
+
+    /// Which packages are there.
+    pub(super) fn list(&mut self, filter: &Filter) -> Result<ListAnswer, Exit> {
+        let wanted = filter.clone();
+        match self.daemon(async move |client| client.list(&wanted).await) {
+            Some(answer) => Ok(answer),
+            None => Ok(self.present()?.list(filter)),
+        }
+    }
+
+    /// The daemon's answer, if one runs; that none runs is said by the answer that is read instead.
+    fn daemon<T, F, A>(&mut self, question: F) -> Option<T>
+    where
+        T: Send + 'static,
+        A: Future<Output = Result<T, Trouble>>,
+        F: FnOnce(Client) -> A + Send + 'static,
+    {
+        let _holder = Owner::look(&self.conf.state_dir)?;
+        match client::ask(&self.conf.control.socket, question) {
+            Ok(answer) => Some(answer),
+            Err(trouble) => {
+                if !self.said {
+                    eprintln!("tsd-import: {trouble}; this is what the journal says");
+                }
+                self.said = true;
+                None
+            }
+        }
+    }
+
+    /// What the state directory says at this moment. Never locks and never writes.
+    fn present(&mut self) -> Result<Present<'_>, Exit> {
         let dir = &self.conf.state_dir;
-        (self.holder, self.seen) = (Owner::look(dir), Snapshot::read(dir));
-        self.stop = Stop::look(dir).map_err(|e| Exit::no(chain(&e)))?;
-        Ok(())
-    }
-
-    /// The present of this moment.
-    pub(super) fn present(&self) -> Present<'_> {
-        Present {
+        let no = |e: JournalError| Exit::no(chain(&e));
+        let (holder, seen) = (Owner::look(dir), Snapshot::read(dir));
+        let stop = Stop::look(dir).map_err(|e| Exit::no(chain(&e)))?;
+        let glance = match self.disk.take() {
+            Some(mut disk) => {
+                disk.glance.refresh().map_err(no)?;
+                disk.glance
+            }
+            None => Glance::of(dir).map_err(no)?,
+        };
+        let stop_file = Stop::path(dir).display().to_string();
+        let disk = self.disk.insert(Disk { glance, holder, seen, stop, stop_file });
+        Ok(Present {
             role: self.conf.role.as_str(),
             host: self.conf.host.as_str(),
-            fold: self.glance.fold(),
-            seen: self.seen.as_ref(),
-            holder: self.holder.as_ref(),
-            stop: self.stop.as_ref().map(|stop| (stop, self.stop_file.as_str())),
+            fold: disk.glance.fold(),
+            seen: disk.seen.as_ref(),
+            holder: disk.holder.as_ref(),
+            stop: disk.stop.as_ref().map(|stop| (stop, disk.stop_file.as_str())),
             now: clock::now(),
-        }
+        })
     }
 }
 

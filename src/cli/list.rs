@@ -54,7 +54,7 @@ fn state(text: &str) -> Result<State, String> {
 
 /// Prints them, those whose state changed last first.
 pub fn list(args: &ListArgs) -> Result<(), Exit> {
-    let asked = Asked::of(&args.conf)?;
+    let mut asked = Asked::of(&args.conf)?;
     let now = clock::now();
     let given = |moment: &Option<Moment>| moment.as_ref().map(|m| m.resolve(now)).transpose();
     let filter = Filter {
@@ -68,7 +68,7 @@ pub fn list(args: &ListArgs) -> Result<(), Exit> {
         name: args.name.clone(),
         limit: (args.limit > 0).then_some(args.limit),
     };
-    let answer = asked.present().list(&filter);
+    let answer = asked.list(&filter)?;
     if args.json {
         let _read = ask::show_json(&answer)?;
     } else {

@@ -44,7 +44,7 @@ pub fn status(args: &StatusArgs) -> Result<(), Exit> {
     if args.watch {
         return watch(&mut asked, args.interval);
     }
-    let answer = asked.present().status(if args.json { JSON } else { SCREEN });
+    let answer = asked.status(if args.json { JSON } else { SCREEN })?;
     if args.json {
         let _read = ask::show_json(&answer)?;
     } else {
@@ -63,7 +63,7 @@ fn watch(asked: &mut Asked, every: Duration) -> Result<(), Exit> {
         tokio::pin!(interrupted);
         let mut first = true;
         loop {
-            let answer = asked.present().status(SCREEN);
+            let answer = asked.status(SCREEN)?;
             let text = if terminal { screen(&answer, ask::look(), first) } else { block(&answer, first) };
             if !show(&text)? {
                 return Ok(());
@@ -73,7 +73,6 @@ fn watch(asked: &mut Asked, every: Duration) -> Result<(), Exit> {
                 pressed = &mut interrupted => return pressed.map_err(no),
                 () = tokio::time::sleep(every) => {}
             }
-            asked.refresh()?;
         }
     })
 }

@@ -4,8 +4,6 @@ use clap::Args;
 use super::ConfArgs;
 use super::ask::{self, Asked};
 use super::exit::{Exit, show};
-use crate::chain;
-use crate::journal;
 
 /// Options of `why`.
 #[derive(Args, Debug, Clone)]
@@ -22,12 +20,8 @@ pub struct WhyArgs {
 
 /// Tells it. Exit code 1 if nothing is known of it, 2 if several may be meant.
 pub fn why(args: &WhyArgs) -> Result<(), Exit> {
-    let asked = Asked::of(&args.conf)?;
-    let mut answer = asked.present().why(&args.what);
-    if let Some((package, order)) = answer.wants() {
-        let about = journal::about(&asked.conf.state_dir, package, order).map_err(|e| Exit::no(chain(&e)))?;
-        answer = answer.with(&about);
-    }
+    let mut asked = Asked::of(&args.conf)?;
+    let answer = asked.why(&args.what)?;
     if args.json {
         let _read = ask::show_json(&answer)?;
     } else {

@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use super::metrics::areas::Areas;
 use super::metrics::census::Census;
 use crate::conf::{Conf, Role};
-use crate::journal::Journal;
+use crate::journal::{Holder, Journal};
 use crate::package::Name;
 use crate::snapshot::Snapshot;
 use crate::supervisor::meter::Board;
@@ -25,6 +25,7 @@ struct Inner {
     role: Role,
     host: Name,
     state_dir: PathBuf,
+    holder: Holder,
     journal: Journal,
     board: Board,
     latest: watch::Receiver<Option<Arc<Snapshot>>>,
@@ -49,6 +50,7 @@ impl Known {
             role: conf.role,
             host: conf.host.clone(),
             state_dir: conf.state_dir.clone(),
+            holder: Holder::this(conf.host.to_string(), conf.role.to_string()),
             journal,
             board,
             latest,
@@ -83,6 +85,11 @@ impl Known {
     /// Where journal and snapshot lie.
     pub fn state_dir(&self) -> &Path {
         &self.0.state_dir
+    }
+
+    /// Who we are: the owner of the state directory.
+    pub(super) fn holder(&self) -> &Holder {
+        &self.0.holder
     }
 
     /// The truth; look at it shortly, in pieces if there is much to see.

@@ -9,6 +9,7 @@
 //! - [`doors`] opens socket and port; [`serve`] bounds what goes on behind them; [`guard`] (pure) decides who may come in.
 //! - [`metrics`] are the numbers; labels never hold the name of a package.
 //! - [`client`] is the other end, for commands.
+mod answers;
 pub mod client;
 mod doors;
 mod events;

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::guard::{self, Door};
 use super::problem::Problem;
-use super::{Known, events, health, metrics, openapi, snapshots};
+use super::{Known, answers, events, health, metrics, openapi, snapshots};
 
 /// Every answer must have begun by then.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -36,6 +36,9 @@ pub(super) fn table() -> Vec<Route> {
         health::healthz(),
         health::readyz(),
         metrics::route(),
+        answers::status(),
+        answers::why(),
+        answers::packages(),
         snapshots::route(),
         events::route(),
         openapi::route(),

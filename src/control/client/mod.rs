@@ -1,7 +1,6 @@
 //! The other end of the control socket, for commands: a request with a deadline, and what to do when there is no answer.
 //!
-//! [`ask_or_say`] is what a command uses: an answer of the daemon, or none and one line on stderr that says why, so that it goes
-//! on with what the journal says.
+//! [`ask`] is what a command uses; where there is no answer it goes on with what the journal says, and says so.
 mod trouble;
 
 use std::future::Future;
@@ -195,18 +194,6 @@ where
             Err(Trouble::CutOff { why: "the thread that asked fell".to_owned() })
         }
     }
-}
-
-/// The daemon's answer; or none, and a line on stderr that says why and that the journal is read instead.
-pub fn ask_or_say<T, F, A>(socket: &Path, question: F) -> Option<T>
-where
-    T: Send + 'static,
-    A: Future<Output = Result<T, Trouble>>,
-    F: FnOnce(Client) -> A + Send + 'static,
-{
-    ask(socket, question)
-        .map_err(|trouble| eprintln!("tsd-import: {trouble}; this is what the journal says"))
-        .ok()
 }
 
 #[cfg(test)]

@@ -97,7 +97,8 @@ mod tests {
         while seen.now().len() < 2 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        (there.abort(), gone.abort());
+        there.abort();
+        gone.abort();
         let now = seen.now();
         assert!(now["state"].is_some_and(|free| free.bytes > 0));
         assert_eq!(now["log"], None);

@@ -152,4 +152,22 @@ mod tests {
         assert_eq!(first(0), "2026-01-01T00:00:03Z");
         assert_eq!((first(1).as_str(), first(2).as_str()), ("2026-01-01T00:00:01Z", "2026-01-01T00:00:02Z"));
     }
+
+    #[test]
+    fn the_writer_waits_for_one_piece_at_most() {
+        let fold = fold(30_000);
+        let (mut census, mut last, mut longest) = (Census::default(), None, std::time::Duration::ZERO);
+        let begun = std::time::Instant::now();
+        loop {
+            let piece = std::time::Instant::now();
+            let next = census.piece(&fold, last.as_ref());
+            longest = longest.max(piece.elapsed());
+            match next {
+                Some(next) => last = Some(next),
+                None => break,
+            }
+        }
+        println!("30,000 packages in {:?}, the longest piece {longest:?}", begun.elapsed());
+        assert_eq!(census.packages.values().sum::<u64>(), 30_000);
+    }
 }

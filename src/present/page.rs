@@ -116,7 +116,7 @@ fn wrapped(line: &str, width: usize, hang: usize) -> Vec<String> {
         let space = if lines.is_empty() || !empty { gap } else { 0 };
         if !empty && length + space + rest.len() > width {
             lines.push(std::mem::replace(&mut now, " ".repeat(hang)));
-            (length, empty) = (hang, true);
+            length = hang;
         } else {
             now.push_str(&" ".repeat(space.min(width / 2)));
             length += space.min(width / 2);
@@ -131,16 +131,15 @@ fn wrapped(line: &str, width: usize, hang: usize) -> Vec<String> {
         now.extend(rest);
         (empty, gap) = (false, 1);
     }
-    if !empty {
-        lines.push(now);
-    }
+    lines.push(now);
     lines
 }
 
 /// How long ago, or how long until then: `3 min 20 s ago`, `in 5 s`.
 pub(super) fn relative(at: Timestamp, now: Timestamp) -> String {
     if at > now {
-        format!("in {}", length(clock::age(now, at).as_secs_f64().ceil()))
+        let left = length(clock::age(now, at).as_secs_f64().ceil());
+        format!("in {}", left.replacen(".0 s", " s", 1))
     } else {
         format!("{} ago", span(at, now))
     }

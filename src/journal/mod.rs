@@ -11,9 +11,11 @@
 //! - A failed write or fsync breaks the journal for good. Every caller then gets an error and the process ends with 75.
 //! - Any process may read the file at any time ([`read`]); nobody but the owner writes. Why not a database: the state
 //!   directory may lie on a network file system, where those either fail or can be destroyed by a second reader.
+mod acted;
 mod event;
 mod file;
 mod fold;
+mod levers;
 mod owner;
 mod pending;
 mod points;
@@ -29,10 +31,12 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
+pub use acted::{Acted, Lever};
 pub use event::{Cleaned, Event, Facts, Incident, Line, Phase};
 use file::Appender;
 pub use file::{FILE, JournalError, ReadReport, read};
 pub use fold::Fold;
+pub use levers::{Again, Levers, PaceWord, UPLOADS, Word};
 pub use owner::{Holder, Owner, OwnerError};
 pub use points::point;
 pub use proof::{Fault, Head, Proof, prove};
@@ -180,6 +184,16 @@ impl Journal {
     pub async fn refuse(&self, artifact: &str, detail: String) -> Result<bool, Arc<JournalError>> {
         let event = Event::Refused { artifact: artifact.to_owned(), done: false, detail };
         self.send(Condition::Refusal(artifact.to_owned()), vec![event]).await
+    }
+
+    /// Records what a person did. `Ok(false)`: the package that it is about is not in the state any more in which that was judged.
+    pub async fn act(
+        &self,
+        acted: Acted,
+        still: Option<(PackageId, State)>,
+    ) -> Result<bool, Arc<JournalError>> {
+        let condition = still.map_or(Condition::Always, |(package, state)| Condition::Still(package, state));
+        self.send(condition, vec![Event::Acted(acted)]).await
     }
 
     /// Records what happened.

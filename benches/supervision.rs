@@ -58,6 +58,7 @@ async fn six_idle_actors() {
             next: Vec::new(),
             board: Board::default(),
             weather: Arc::new(|_, _, _| {}),
+            paused: std::sync::Arc::new(|| false),
             dice: Dice::shaken(),
         };
         specs.push(ChildSpec::new(name, 16, move |env| Station::new(env, manner, || Idle)).0);

@@ -24,6 +24,7 @@
 #[cfg(not(panic = "unwind"))]
 compile_error!("the supervisor catches panics: build with panic = \"unwind\"");
 
+pub mod acts;
 pub mod aside;
 pub mod blame;
 pub mod clarity;

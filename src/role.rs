@@ -15,7 +15,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
+use crate::acts::levers;
 use crate::aside::Aside;
+use crate::clock;
 use crate::conf::{Conf, Notifications, NscConf, OrderSource, Role, Side, TsdConf, WorkConf};
 use crate::disk::{Disk, Disks, OnDisk, Space};
 use crate::hashing::Hashing;
@@ -46,7 +48,7 @@ use crate::tsd::{self, Landing, Senders, Share};
 mod records;
 
 pub use records::observer;
-use records::{disk_weather, weather};
+use records::{disk_weather, paused, weather};
 
 /// Receipts are looked at once in so many looks at the transfer tree.
 const RECEIPTS: u32 = 6;
@@ -90,6 +92,8 @@ pub struct Assembly {
     pub share: Share,
     /// The way into the journal for those who must not wait.
     pub aside: Aside,
+    /// Has all actors look again.
+    pub wakes: Vec<Recipient<Wake>>,
     retune: Retune,
 }
 
@@ -403,6 +407,7 @@ impl Kit<'_> {
             next: next.map(|child| child.wake.clone()).into_iter().collect(),
             board: self.board.clone(),
             weather: weather(self.aside.clone()),
+            paused: paused(self.journal, name),
             dice: self.dice.clone(),
         };
         let supervision = &self.conf.supervisor;
@@ -418,12 +423,13 @@ impl Kit<'_> {
         set: impl Fn(&Conf) -> Result<(), String> + 'static,
     ) -> Assembly {
         notices.push(self.disks.silent());
-        let (mut specs, mut reach) = (Vec::new(), Vec::new());
+        let (mut specs, mut reach, mut wakes) = (Vec::new(), Vec::new(), Vec::new());
         for child in children {
             if self.runs(child.spec.id()) {
                 // Without the sink of this process nothing is delivered, and the others can only pile up: the process ends,
                 // and is started again.
                 specs.push(if specs.is_empty() { child.spec.significant() } else { child.spec });
+                wakes.push(child.wake);
                 reach.push((child.renew, child.tuning, child.looks));
             }
         }
@@ -440,6 +446,7 @@ impl Kit<'_> {
         let (board, store, aside) = (self.board.clone(), self.store.clone(), self.aside.clone());
         let (senders, share) = (Senders::default(), Share::default());
         let (stock, beside, retune) = (Stock::default(), Vec::new(), Box::new(retune));
-        Assembly { specs, board, store, notices, senders, share, stock, beside, aside, retune }
+        self.store.overrule(levers::over(&self.journal.view(), clock::now()));
+        Assembly { specs, board, store, notices, senders, share, stock, beside, aside, wakes, retune }
     }
 }

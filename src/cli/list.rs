@@ -46,7 +46,7 @@ pub struct ListArgs {
     json: bool,
 }
 
-fn state(text: &str) -> Result<State, String> {
+pub(super) fn state(text: &str) -> Result<State, String> {
     let known = || State::ALL.map(State::as_str).join(", ");
     let found = State::ALL.into_iter().find(|state| state.as_str() == text);
     found.ok_or_else(|| format!("there is no state {text:?}; there are {}", known()))

@@ -1,4 +1,5 @@
 //! The command line: what an operator can ask for. Each command has a file of its own.
+mod acts;
 mod area;
 mod ask;
 mod bucket;
@@ -120,6 +121,26 @@ enum Command {
     /// With --fix a lost journal of a receiver is rebuilt. Nothing is deleted or overwritten, and nothing lands that may have landed
     /// before. Exit codes: 0 nothing to do; 1 somebody is needed; 75 something did not answer, or a daemon runs (--fix); 78 configuration.
     Reconcile(reconcile::ReconcileArgs),
+    /// Have nobody work on packages until they are released
+    ///
+    /// What is in hand is finished. Exit codes of this and the next eight: 0 done; 1 something was refused; 75 no answer; 78 configuration.
+    Hold(acts::PackagesArgs),
+    /// Take up again what is held or was stopped, at the step that must be repeated
+    Release(acts::PackagesArgs),
+    /// Try at once what failed, or take up what was stopped
+    Retry(acts::RetryArgs),
+    /// Change how soon packages are: urgent, high, normal
+    Priority(acts::PriorityArgs),
+    /// Send once more what was sent, as a new revision (nsc)
+    Reexport(acts::PackagesArgs),
+    /// Have an actor, or `uploads`, take nothing new
+    Pause(acts::PauseArgs),
+    /// Have it go on
+    Resume(acts::PauseArgs),
+    /// Another limit of bytes a second than the configured one, at once
+    Bandwidth(acts::BandwidthArgs),
+    /// Take the stop file away, so that a daemon may start again
+    Undrain(acts::UndrainArgs),
     /// Have a stopped package land in place of one of its name that was handed over; tsd, the daemon must be stopped
     ///
     /// Only what was stopped as `supersedes`. Nothing is deleted: what still lies at the destination is moved aside with --set-aside. Who
@@ -188,6 +209,15 @@ impl Cli {
             Command::Verify(args) => verify::verify(&args),
             Command::Custody(args) => custody::custody(&args),
             Command::Reconcile(args) => reconcile::reconcile(&args),
+            Command::Hold(args) => acts::hold(&args),
+            Command::Release(args) => acts::release(&args),
+            Command::Retry(args) => acts::retry(&args),
+            Command::Priority(args) => acts::priority(&args),
+            Command::Reexport(args) => acts::reexport(&args),
+            Command::Pause(args) => acts::pause(&args),
+            Command::Resume(args) => acts::resume(&args),
+            Command::Bandwidth(args) => acts::bandwidth(&args),
+            Command::Undrain(args) => acts::undrain(&args),
             Command::Supersede(args) => supersede::supersede(&args),
             Command::Control(ControlCommand::Get(args)) => control::get(&args),
             Command::Journal(JournalCommand::Verify(args)) => journal::verify(&args),

@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::metrics::areas::Areas;
 use super::metrics::census::Census;
+use crate::acts::Acts;
 use crate::conf::{Conf, Role};
 use crate::journal::{Holder, Journal};
 use crate::package::Name;
@@ -29,6 +30,7 @@ struct Inner {
     journal: Journal,
     board: Board,
     latest: watch::Receiver<Option<Arc<Snapshot>>>,
+    acts: Acts,
     /// When the last snapshot came, by the clock that does not jump; at first, when we began.
     beat: Mutex<Instant>,
     areas: Areas,
@@ -45,6 +47,7 @@ impl Known {
         journal: Journal,
         board: Board,
         latest: watch::Receiver<Option<Arc<Snapshot>>>,
+        acts: Acts,
     ) -> Self {
         Self(Arc::new(Inner {
             role: conf.role,
@@ -54,6 +57,7 @@ impl Known {
             journal,
             board,
             latest,
+            acts,
             beat: Mutex::new(Instant::now()),
             areas: Areas::default(),
             streams: Arc::new(Semaphore::new(STREAMS)),
@@ -95,6 +99,11 @@ impl Known {
     /// The truth; look at it shortly, in pieces if there is much to see.
     pub fn journal(&self) -> &Journal {
         &self.0.journal
+    }
+
+    /// The way to whoever does what people want.
+    pub(super) fn acts(&self) -> &Acts {
+        &self.0.acts
     }
 
     /// What is moving.

@@ -9,6 +9,7 @@
 //! - [`doors`] opens socket and port; [`serve`] bounds what goes on behind them; [`guard`] (pure) decides who may come in.
 //! - [`metrics`] are the numbers; labels never hold the name of a package.
 //! - [`client`] is the other end, for commands.
+mod acts;
 mod answers;
 pub mod client;
 mod doors;
@@ -31,6 +32,7 @@ use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::acts::Acts;
 use crate::conf::Conf;
 use crate::journal::Journal;
 use crate::notices::Notices;
@@ -54,6 +56,8 @@ pub struct Control {
     pub board: Board,
     /// What the supervisor said last.
     pub latest: watch::Receiver<Option<Arc<Snapshot>>>,
+    /// The way to whoever does what people want.
+    pub acts: Acts,
     /// Where it says what it cannot do.
     pub notices: Notices,
 }
@@ -61,8 +65,8 @@ pub struct Control {
 impl Control {
     /// Answers until aborted. It never ends by itself, and never makes the daemon end.
     pub async fn keep(self) {
-        let Self { conf, journal, board, latest, notices } = self;
-        let known = Known::new(&conf, journal, board, latest);
+        let Self { conf, journal, board, latest, acts, notices } = self;
+        let known = Known::new(&conf, journal, board, latest, acts);
         let mut parts = JoinSet::new(); // they end with us
         let beat = known.clone();
         let _part = parts.spawn(forever("the beat", move || beat.clone().follow()));

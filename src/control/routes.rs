@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::guard::{self, Door};
 use super::problem::Problem;
-use super::{Known, answers, events, health, metrics, openapi, snapshots};
+use super::{Known, acts, answers, events, health, metrics, openapi, snapshots};
 
 /// Every answer must have begun by then.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -39,6 +39,7 @@ pub(super) fn table() -> Vec<Route> {
         answers::status(),
         answers::why(),
         answers::packages(),
+        acts::route(),
         snapshots::route(),
         events::route(),
         openapi::route(),

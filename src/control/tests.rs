@@ -46,7 +46,8 @@ fn set(more: &[(&str, &str)]) -> Set {
     let (conf, (news, latest)) = (conf(dir.path(), more), watch::channel(None));
     let (socket, notices) = (conf.control.socket.clone(), Notices::default());
     let board = Board::default();
-    let control = Control { conf, journal: journal.clone(), board, latest, notices: notices.clone() };
+    let (acts, _nobody) = crate::acts::queue();
+    let control = Control { conf, journal: journal.clone(), board, latest, acts, notices: notices.clone() };
     let serving = tokio::spawn(control.keep());
     Set { journal, socket, notices, news, serving, _owner: owner, _dir: dir }
 }

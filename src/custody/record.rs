@@ -86,6 +86,9 @@ impl Told {
                 self.facts.place = Some(place.clone());
                 ("verifier", format!("put in place: {place}"))
             }
+            Event::Acted(acted) if acted.act.package() == Some(&self.id) => {
+                (acted.by.as_str(), format!("{}: {}", acted.act, acted.why))
+            }
             _ => return,
         };
         self.lines.extend(self.start.take());

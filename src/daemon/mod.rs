@@ -3,6 +3,7 @@
 //!
 //! The supervisor lives on the main thread. Everything here that must work while that thread or a disk is stuck runs beside
 //! it, on the shared runtime: signals, the pulse, the state directory, the ear. They talk through channels of one place.
+mod acts;
 mod desk;
 mod ear;
 mod end;
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
+use crate::acts::Site;
 use crate::aside::Aside;
 use crate::clock;
 use crate::conf::{AlarmConf, Complaints, Conf};
@@ -76,6 +78,9 @@ impl Daemon<'_> {
         let (tuning, limits) = watch::channel(self.conf.alarm);
         let (leaving, stopping) = watch::channel(None::<Stopping>);
         let (news, latest) = watch::channel(None);
+        let wakes = std::mem::take(&mut self.assembly.wakes);
+        let (site, dir) = (Site::of(self.conf), self.conf.state_dir.clone());
+        let (acts, levers) = acts::desk(self.journal.clone(), self.assembly.store.clone(), wakes, site, dir);
         let unasked = Notices::default();
         self.assembly.notices.push(unasked.clone());
         let control = Control {
@@ -83,6 +88,7 @@ impl Daemon<'_> {
             journal: self.journal.clone(),
             board: self.assembly.board.clone(),
             latest: latest.clone(),
+            acts,
             notices: unasked,
         };
         let pulse = Pulse {
@@ -103,6 +109,7 @@ impl Daemon<'_> {
         let mut beside = JoinSet::new(); // they end with us
         let (there, asker) = (runtime().handle(), wishes.asker());
         let ear = ear::listen(self.journal.clone(), latest.clone(), limits, asker.clone());
+        let _levers = beside.spawn_on(levers.keep(), there);
         let _pulse = beside.spawn_on(pulse.beat(news), there);
         let _desk = beside.spawn_on(desk::keep(dir, latest, asker), there);
         let _ear = beside.spawn_on(ear, there);

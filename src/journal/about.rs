@@ -108,6 +108,7 @@ impl Search<'_> {
             | Event::Committing { package, .. }
             | Event::Placed { package, .. }
             | Event::Cleaned { package, .. } => is(package),
+            Event::Acted(acted) => acted.act.package().is_some_and(is),
             Event::Ordered { order } => order.packages.iter().any(|draft| is(&draft.id)),
             Event::Claim { order, .. } | Event::OrderFailed { order, .. } => self.order == Some(order),
             Event::Incident(incident) => {

@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::acted::Acted;
 use crate::package::{Md5Hex, Order, OrderId, PackageId, Priority, Reason, Sender, Sha256Hex, State};
 
 /// The version that is written.
@@ -212,6 +213,8 @@ pub enum Event {
         /// Keys whose new values wait for a restart.
         needs_restart: Vec<String>,
     },
+    /// A person pulled a lever that moves no package from one state to another.
+    Acted(Acted),
 }
 
 /// An order's way through the LIMS.

@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::acted::{Acted, Lever};
 use super::event::{Cleaned, Event, Facts, Line, Phase};
+use super::levers::{self, Levers};
 use super::rows::{Doubt, OrderRow, Row, SentChain, Silence};
 use crate::package::{
     Chains, Draft, Kind, Link, Name, OrderId, PackageId, Priority, RECENT, Revision, Sender, Sha256Hex, State,
@@ -47,6 +49,8 @@ pub struct Fold {
     doubts: BTreeMap<String, Doubt>,
     /// The last move into each state.
     entered: BTreeMap<State, Timestamp>,
+    /// Where people's levers stand.
+    levers: Levers,
     /// When the last new package came.
     newest: Option<Timestamp>,
     /// As whom the LIMS knows us, once a step of ours has told.
@@ -71,6 +75,7 @@ impl Fold {
     /// Takes one more line into account.
     pub fn apply(&mut self, line: &Line) {
         self.lines += 1;
+        self.levers.apply(line);
         let at = line.at;
         let _of_the_first_line = self.born.get_or_insert(at);
         let _once = self.seat.get_or_insert_with(|| seat(line));
@@ -162,6 +167,7 @@ impl Fold {
                 let (proof, by, why) = (proof.clone(), by.clone(), why.clone());
                 self.cleaned(package, *done, Cleaned { at, bytes: *bytes, proof, by, why });
             }
+            Event::Acted(Acted { act, .. }) => self.acted(act),
             Event::Started { .. } => self.started = Some(at),
             Event::Silent { what, why, last } => {
                 let silence = Silence { what: what.clone(), why: why.clone(), last: *last, since: at };
@@ -182,6 +188,20 @@ impl Fold {
         let place = facts.sent_as.as_deref().and_then(|place| place.parse().ok());
         if let Some((place, digest)) = place.zip(facts.commit_sha256.clone()) {
             self.chains.learn(id, &Link { place, digest, previous: facts.previous.clone() }, at);
+        }
+    }
+
+    fn acted(&mut self, act: &Lever) {
+        let Some(row) = act.package().and_then(|id| self.packages.get_mut(id)) else { return };
+        levers::bear_on(act, row);
+        let Some(order) = row.order.as_ref().and_then(|order| self.orders.get_mut(order)) else { return };
+        match act {
+            Lever::Retried { .. } => (order.failures, order.retry_at) = (0, None),
+            Lever::Ranked { package, priority } => {
+                let drafts = order.order.packages.iter_mut().filter(|draft| draft.id == *package);
+                drafts.for_each(|draft| draft.priority = *priority);
+            }
+            _ => {}
         }
     }
 
@@ -206,10 +226,11 @@ impl Fold {
             self.newest = Some(at);
         }
         let _before = self.entered.insert(to, at);
+        let rank = self.levers.rank(id);
         let row = self.enter(id, to, at);
         (row.failures, row.retry_at) = (0, None);
         row.way.push((to, at));
-        row.priority = facts.priority.unwrap_or(row.priority);
+        row.priority = rank.or(facts.priority).unwrap_or(row.priority);
         let keep = &mut row.facts;
         macro_rules! learn {
             ($($field:ident),*) => { $( if facts.$field.is_some() { keep.$field.clone_from(&facts.$field); } )* };
@@ -329,6 +350,11 @@ impl Fold {
     /// Packages whose removal from the sender's disk was begun and not ended.
     pub fn cleaning(&self) -> impl Iterator<Item = (&PackageId, &Cleaned)> {
         self.cleaning.iter()
+    }
+
+    /// Where people's levers stand.
+    pub fn levers(&self) -> &Levers {
+        &self.levers
     }
 
     /// When a package last came into this state.

@@ -12,11 +12,13 @@
 //! - Any process may read the file at any time ([`read`]); nobody but the owner writes. Why not a database: the state
 //!   directory may lie on a network file system, where those either fail or can be destroyed by a second reader.
 mod about;
+mod acted;
 mod checkpoint;
 mod event;
 mod file;
 mod fold;
 mod glance;
+mod levers;
 mod news;
 mod owner;
 mod pending;
@@ -35,12 +37,14 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 pub use about::{About, about};
+pub use acted::{Acted, Lever};
 pub use checkpoint::FILE as CHECKPOINT;
 pub use event::{Cleaned, Event, Facts, Incident, Line, Phase};
 use file::Appender;
 pub use file::{FILE, JournalError, ReadReport, read};
 pub use fold::Fold;
 pub use glance::Glance;
+pub use levers::{Again, Levers, PaceWord, UPLOADS, Word};
 use news::News;
 pub use news::{Subscription, Writing};
 pub use owner::{Holder, Owner, OwnerError};
@@ -212,6 +216,16 @@ impl Journal {
     /// Leaves a checkpoint for those who ask while nobody runs. Waits some seconds at most.
     pub async fn leave_checkpoint(&self) {
         self.checkpoints.last().await;
+    }
+
+    /// Records what a person did. `Ok(false)`: the package that it is about is not in the state any more in which that was judged.
+    pub async fn act(
+        &self,
+        acted: Acted,
+        still: Option<(PackageId, State)>,
+    ) -> Result<bool, Arc<JournalError>> {
+        let condition = still.map_or(Condition::Always, |(package, state)| Condition::Still(package, state));
+        self.send(condition, vec![Event::Acted(acted)]).await
     }
 
     /// Records what happened.

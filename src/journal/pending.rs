@@ -11,6 +11,8 @@ pub(super) enum Condition {
     Always,
     /// Only if the package is in this state.
     From(PackageId, Option<State>, State),
+    /// Only if the package is still in this state, which does not change.
+    Still(PackageId, State),
     /// Only if this is the sender's next commit, and the package is being uploaded and has none decided yet.
     NextCommit(PackageId, Place),
     /// Only if neither the order nor any of its packages is known, none of its artifacts is in an order that is not at its end
@@ -60,12 +62,15 @@ impl Pending {
         match condition {
             Condition::Always => true,
             Condition::From(id, from, to) => {
-                let may = self.state(fold, id) == *from;
+                // What is held has not been sent: once its commit is decided it is too late.
+                let late = (*from, *to) == (Some(State::Uploading), State::Held) && self.is_decided(fold, id);
+                let may = self.state(fold, id) == *from && !late;
                 if may {
                     self.move_to(id, *to);
                 }
                 may
             }
+            Condition::Still(id, state) => self.state(fold, id) == Some(*state),
             Condition::Enter(id, to, credit) => {
                 let new = self.state(fold, id).is_none();
                 let may = new && State::may_move(None, *to) && self.has_credit(fold, 1, *credit);

@@ -26,6 +26,7 @@ pub fn point(event: &Event) -> Option<String> {
         Event::Silent { .. } => "silent".into(),
         Event::Heard { .. } => "heard".into(),
         Event::Reloaded { .. } => "reloaded".into(),
+        Event::Acted(acted) => format!("acted:{}", acted.act.word()),
     })
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::fs;
+use crate::journal::{Acted, Lever};
 use crate::journal::{Event, FILE, Facts, Incident, Phase, read};
 use crate::package::{Commit, Draft, Order, PackageId, Priority, Reason, Revision, State};
 
@@ -106,6 +107,11 @@ fn every_sort() -> Vec<Event> {
         Event::Silent { what: what.clone(), why: why.clone(), last: at },
         Event::Heard { what, after_ms: 4 },
         Event::Reloaded { changed: vec!["a".into()], needs_restart: vec![] },
+        Event::Acted(Acted {
+            act: Lever::Paced { limit: Some(7), until: Some(at) },
+            by: why.clone(),
+            why: why.clone(),
+        }),
         Event::Stopped { exit: 0, why },
     ]
 }

@@ -48,6 +48,11 @@ pub(super) fn tell(event: &Event) {
         Event::Refused { artifact, done, detail } => {
             error!(event = "refused", artifact, done, detail, "put out of the queue");
         }
+        Event::Acted(acted) => {
+            let (act, package) = (acted.act.word(), acted.act.package().map(ToString::to_string));
+            let (by, why, detail) = (&acted.by, &acted.why, acted.act.to_string());
+            info!(event = "acted", act, package, by, why, detail, "a person pulled a lever");
+        }
         Event::Moved { package, from, to, by, facts } => moved(package, *from, *to, by, facts),
         Event::Failed { package, by, failures, error, retry_at } => {
             warn!(event = "failed", %package, by, failures, error, %retry_at, "will be tried again");

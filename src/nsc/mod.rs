@@ -13,6 +13,7 @@ mod pack;
 pub mod packager;
 pub mod poller;
 pub mod reading;
+mod resend;
 mod send;
 mod settle;
 pub mod source;

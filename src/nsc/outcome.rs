@@ -16,8 +16,9 @@ pub(super) enum Outcome {
     PartlyDelivered,
 }
 
+/// One that a person holds is not: it waits, and its order with it.
 fn is_stopped(fold: &Fold, id: &PackageId) -> bool {
-    fold.package(id).is_some_and(|row| matches!(row.state, State::Quarantined | State::Held))
+    fold.package(id).is_some_and(|row| row.state == State::Quarantined)
 }
 
 /// Where an order stands, from the states of its packages. A stopped package whose commit was decided may be with the
@@ -55,7 +56,7 @@ pub(super) fn outcome(fold: &Fold, row: &OrderRow, after: CompleteAfter) -> Outc
 pub(super) fn ending(fold: &Fold, row: &OrderRow, outcome: Outcome) -> Option<Ending> {
     let stopped = |draft: &Draft| {
         let package = fold.package(&draft.id)?;
-        let state = matches!(package.state, State::Quarantined | State::Held).then_some(package.state)?;
+        let state = Some(package.state).filter(|state| *state == State::Quarantined)?;
         let reason = package.facts.reason.unwrap_or(Reason::TooManyFailures);
         let detail = package.facts.detail.clone().unwrap_or_else(|| state.to_string());
         Some(Fault { reason, detail: format!("{}: {detail}", draft.id) })
@@ -87,7 +88,10 @@ pub(super) fn next(fold: &Fold, row: &OrderRow, after: CompleteAfter, now: Times
         (Phase::Ordered | Phase::Intent, Outcome::AllDelivered) if packages.is_empty() => {
             Some(Unit::Claim(id.clone()))
         }
-        (Phase::Opened, Outcome::Underway) if packages.iter().any(unclaimed) => Some(Unit::Claim(id.clone())),
+        // In review, if a person has released one of its packages that was never built.
+        (Phase::Opened | Phase::Review, Outcome::Underway) if packages.iter().any(unclaimed) => {
+            Some(Unit::Claim(id.clone()))
+        }
         (Phase::Ordered | Phase::Intent, Outcome::NothingDelivered | Outcome::PartlyDelivered)
         | (Phase::Intent, _)
         | (Phase::Opened | Phase::Review, Outcome::AllDelivered)
@@ -100,8 +104,7 @@ pub(super) fn next(fold: &Fold, row: &OrderRow, after: CompleteAfter, now: Times
 
 /// Orders that were called exported when they were packed, and of which a package was stopped since.
 pub(super) fn regretted(fold: &Fold) -> Vec<Unit> {
-    let stopped = [State::Quarantined, State::Held].into_iter().flat_map(|state| fold.in_state(state));
-    let orders = stopped.filter_map(|row| fold.order(row.order.as_ref()?));
+    let orders = fold.in_state(State::Quarantined).filter_map(|row| fold.order(row.order.as_ref()?));
     let mut exported: Vec<_> = orders.filter(|o| o.phase == Phase::Completed).map(|o| &o.order.id).collect();
     exported.sort();
     exported.dedup();
@@ -129,7 +132,7 @@ pub(super) fn sorted(fold: &Fold, row: &OrderRow, here: bool) -> Sorted {
         let elsewhere = !here && matches!(state, State::Packed | State::Uploading);
         if fold.is_committed(&draft.id) || elsewhere {
             sorted.gone.push(draft.id.clone());
-        } else if state.is_settled() {
+        } else if state.is_settled() && state != State::Held {
             sorted.stopped.push(draft.id.clone());
         } else {
             sorted.stoppable.push((draft.id.clone(), state));

@@ -5,13 +5,13 @@
 //! if it is the very one that would be built now.
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::tree::Tree;
 use crate::blame::{Blame, Failure};
 use crate::disk::OnDisk;
 use crate::fs::{self, Fingerprint, FsError, Mode};
-use crate::package::{Content, Draft, Fastq, Md5Hex, Reason};
+use crate::package::{Content, Draft, Fastq, Md5Hex, Priority, Reason};
 use crate::supervisor::meter::Meter;
 
 /// What the name of an SNP-ID result ends with.
@@ -150,12 +150,22 @@ fn contents(draft: &Draft) -> (String, String, &[Fastq]) {
     }
 }
 
-/// Whether an uploader has moved this very package to its rest.
-pub fn is_transferred(on: &OnDisk, tree: &Tree, draft: &Draft) -> Result<bool, FsError> {
+/// Where an uploader has moved this very package, if one has.
+pub fn is_transferred(on: &OnDisk, tree: &Tree, draft: &Draft) -> Result<Option<PathBuf>, FsError> {
     let (document, text, files) = contents(draft);
-    let rest = tree.transferred(&draft.id, draft.priority);
-    let waits = fs::dir_exists(&tree.waiting(&draft.id, draft.priority))?;
-    Ok(!waits && fs::dir_exists(&rest)? && is_ours(on, &rest, &document, &text, files)?)
+    // Its priority may have been changed since it was built.
+    for priority in Priority::ALL {
+        if fs::dir_exists(&tree.waiting(&draft.id, priority))? {
+            return Ok(None);
+        }
+    }
+    for priority in Priority::ALL {
+        let rest = tree.transferred(&draft.id, priority);
+        if fs::dir_exists(&rest)? {
+            return Ok(is_ours(on, &rest, &document, &text, files)?.then_some(rest));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether exactly this package lies at `place`. A disk that does not answer is an error, not a "no".
@@ -277,15 +287,15 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let (tree, draft) = (tree(root.path()), sample(root.path()));
         let built = build(&OnDisk::alone(), &tree, &draft, &meter()).unwrap();
-        assert!(!is_transferred(&OnDisk::alone(), &tree, &draft).unwrap());
+        assert!(is_transferred(&OnDisk::alone(), &tree, &draft).unwrap().is_none());
         let rest = tree.transferred(&draft.id, draft.priority);
         fs::publish(&tree.waiting(&draft.id, draft.priority), &rest).unwrap();
-        assert!(is_transferred(&OnDisk::alone(), &tree, &draft).unwrap());
+        assert!(is_transferred(&OnDisk::alone(), &tree, &draft).unwrap().is_some());
         assert_eq!(build(&OnDisk::alone(), &tree, &draft, &meter()).unwrap(), built);
         assert!(!tree.waiting(&draft.id, draft.priority).exists());
         fs::write_durably(&rest.join("Diag-1-HG1.sample"), b"{}").unwrap();
         assert!(
-            !is_transferred(&OnDisk::alone(), &tree, &draft).unwrap(),
+            is_transferred(&OnDisk::alone(), &tree, &draft).unwrap().is_none(),
             "an old one of that name is no proof"
         );
     }
@@ -302,8 +312,8 @@ mod tests {
         assert_eq!(build(&OnDisk::alone(), &tree, &second, &meter()).unwrap(), built);
         let place = root.path().join("production/urgent/samples/Diag-1-HG1~r2");
         assert!(place.join("Diag-1-HG1.sample").is_file(), "its files are called as ever");
-        assert!(is_transferred(&OnDisk::alone(), &tree, &first).unwrap());
-        assert!(!is_transferred(&OnDisk::alone(), &tree, &second).unwrap());
+        assert!(is_transferred(&OnDisk::alone(), &tree, &first).unwrap().is_some());
+        assert!(is_transferred(&OnDisk::alone(), &tree, &second).unwrap().is_none());
     }
 
     #[test]

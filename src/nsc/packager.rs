@@ -267,9 +267,10 @@ impl Packing {
         };
         for draft in packed {
             let (tree, of) = (self.tree.clone(), draft.clone());
-            if hold.on(&self.tree_disk, move |on| pack::is_transferred(on, &tree, &of)).await?? {
-                let place = self.tree.transferred(&draft.id, draft.priority).display().to_string();
-                let facts = Facts { place: Some(place), ..Facts::default() };
+            if let Some(rest) =
+                hold.on(&self.tree_disk, move |on| pack::is_transferred(on, &tree, &of)).await??
+            {
+                let facts = Facts { place: Some(rest.display().to_string()), ..Facts::default() };
                 let _moved = self
                     .journal
                     .step(&draft.id, Some(State::Packed), State::Transferred, NAME, facts)

@@ -287,8 +287,10 @@ impl Sending {
         manifest_sha256: Sha256Hex,
     ) -> Result<Commit, Failure> {
         loop {
-            let (decided, sender, last) = {
+            let (decided, sender, last, priority) = {
                 let view = self.journal.view();
+                // As soon as it is by now.
+                let priority = view.package(id).map_or(priority, |row| row.priority);
                 if let Some(row) = view.package(id).filter(|row| row.state != State::Uploading) {
                     // Stopped while its bytes were on their way: no commit, so for the receiver there is no package.
                     return Err(Blame::again(format!(
@@ -298,7 +300,7 @@ impl Sending {
                 }
                 let sender = view.sender(&self.host);
                 let last = view.sent(&sender);
-                (view.committing(id).map(str::to_owned), sender, last)
+                (view.committing(id).map(str::to_owned), sender, last, priority)
             };
             if let Some(text) = decided {
                 let commit = Commit::parse(text.as_bytes(), id).map_err(|e| Failure::Fatal(chain(&e)))?;

@@ -67,8 +67,7 @@ impl Packing {
             let (state, stopped) = {
                 let view = self.journal.view();
                 let state = |id: &PackageId| view.package(id).map(|row| row.state);
-                let is_stopped =
-                    |id: &&PackageId| matches!(state(id), Some(State::Quarantined | State::Held));
+                let is_stopped = |id: &&PackageId| state(id) == Some(State::Quarantined);
                 (state(&draft.id), draft.after.iter().find(is_stopped).cloned())
             };
             if let (Some(state @ (State::Found | State::Claimed)), Some(stopped)) = (state, stopped) {
@@ -150,9 +149,7 @@ impl Packing {
         let stopped: Vec<String> = {
             let view = self.journal.view();
             let Some(row) = view.order(id).filter(|row| row.phase == Phase::Completed) else { return Ok(()) };
-            let is_stopped = |id: &PackageId| {
-                view.package(id).is_some_and(|p| matches!(p.state, State::Quarantined | State::Held))
-            };
+            let is_stopped = |id: &PackageId| view.package(id).is_some_and(|p| p.state == State::Quarantined);
             let ids = row.order.packages.iter().map(|d| &d.id);
             ids.filter(|id| is_stopped(id)).map(ToString::to_string).collect()
         };

@@ -22,7 +22,7 @@ use crate::clock;
 use crate::conf::WorkConf;
 use crate::disk::OnDisk;
 use crate::fs::{self, FsError};
-use crate::journal::Facts;
+use crate::journal::{Facts, UPLOADS};
 use crate::package::{Heartbeat, PackageId, Priority, Reason, Revision, State, Window};
 use crate::supervisor::meter::Meter;
 use crate::supervisor::station::Work;
@@ -47,6 +47,8 @@ pub enum Unit {
     Abort(PackageId),
     /// Let go what rests below `transferred/` and may go.
     Clean,
+    /// Put what was sent into the tree once more, as this revision.
+    Again(PackageId),
     /// Bring this package one step further.
     Send(PackageId),
 }
@@ -59,6 +61,7 @@ impl std::fmt::Display for Unit {
             Self::Sweep => f.write_str("sweep of upload progress"),
             Self::Abort(id) => write!(f, "unfinished uploads of {id}"),
             Self::Clean => f.write_str("cleaning of transferred/"),
+            Self::Again(id) => write!(f, "once more as {id}"),
             Self::Send(id) => id.fmt(f),
         }
     }
@@ -107,7 +110,13 @@ impl Work for Uploader {
         }
         let left = self.left.borrow();
         units.extend(left.iter().filter(|id| disks.is_free(&id.to_string())).cloned().map(Unit::Abort));
+        if tree_disk.takes_work() {
+            units.extend(self.sending.asked_again().into_iter().map(Unit::Again));
+        }
         let view = self.sending.journal.view();
+        if view.levers().paused(UPLOADS).is_some() {
+            return units;
+        }
         let inbox = view.inbox(&[State::Packed, State::Uploading, State::Committed], clock::now());
         let free = |id: &&PackageId| disks.is_free(&id.to_string()) && tree_disk.takes_work();
         units.extend(inbox.iter().map(|row| &row.id).filter(free).cloned().map(Unit::Send));
@@ -118,6 +127,7 @@ impl Work for Uploader {
         match unit {
             Unit::Send(id) => weight(&self.sending.journal.view(), id),
             Unit::Scan | Unit::Heartbeat | Unit::Sweep | Unit::Clean | Unit::Abort(_) => Weight::SERVICE,
+            Unit::Again(_) => Weight::default(),
         }
     }
 
@@ -150,12 +160,20 @@ impl Work for Uploader {
                 };
                 abort.boxed_local()
             }
+            Unit::Again(id) => {
+                let window = self.work.window;
+                async move { sending.send_again(&id, window, &meter).await }.boxed_local()
+            }
             Unit::Send(id) => async move { sending.further(&id, &meter).await }.boxed_local(),
         }
     }
 
     fn needs_outside(&self, unit: &Unit) -> bool {
-        !matches!(unit, Unit::Scan | Unit::Sweep | Unit::Clean)
+        !matches!(unit, Unit::Scan | Unit::Sweep | Unit::Clean | Unit::Again(_))
+    }
+
+    fn goes_on_paused(&self, unit: &Unit) -> bool {
+        matches!(unit, Unit::Heartbeat)
     }
 
     fn accident(&self, what: String) -> Blame {
@@ -168,7 +186,12 @@ impl Work for Uploader {
             match unit {
                 Unit::Send(id) => put_on_record(&journal, &work, NAME, &id, blame).await,
                 // Logged by the station; the next one comes by timer.
-                Unit::Scan | Unit::Heartbeat | Unit::Sweep | Unit::Clean | Unit::Abort(_) => Ok(()),
+                Unit::Scan
+                | Unit::Heartbeat
+                | Unit::Sweep
+                | Unit::Clean
+                | Unit::Abort(_)
+                | Unit::Again(_) => Ok(()),
             }
         }
         .boxed_local()
@@ -226,6 +249,10 @@ impl Sending {
         Ok(())
     }
 
+    fn is_held(&self, id: &PackageId) -> bool {
+        self.journal.view().package(id).is_some_and(|row| row.state == State::Held)
+    }
+
     async fn heartbeat(&self) -> Result<(), Failure> {
         let beat = {
             let view = self.journal.view();
@@ -267,13 +294,22 @@ impl Sending {
             state = State::Uploading;
         }
         if state == State::Uploading {
-            let facts = self.send(id, &hold, &place, priority, meter).await?;
+            let facts = match self.send(id, &hold, &place, priority, meter).await {
+                Err(Failure::Unit(blame)) if self.is_held(id) => {
+                    tracing::info!(package = %id, %blame, "held meanwhile; its bytes are not sent again when it is released");
+                    return Ok(());
+                }
+                facts => facts?,
+            };
             if !self.journal.step(id, Some(State::Uploading), State::Committed, NAME, facts).await? {
                 return Ok(());
             }
             state = State::Committed;
         }
         if state == State::Committed {
+            // A person may have changed its priority while it was sent; from now on nobody can.
+            let rest =
+                self.journal.view().package(id).map_or(rest, |row| self.tree.transferred(id, row.priority));
             let (tree, to) = (self.tree.clone(), rest.clone());
             hold.on(&self.tree_disk, move |on| lay_to_rest(on, &tree, &place, &to)).await??;
             let facts = Facts { place: Some(rest.display().to_string()), ..Facts::default() };

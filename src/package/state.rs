@@ -112,8 +112,11 @@ impl State {
             Some(Verified) => &[Ready, Elsewhere, Quarantined],
             // Its host is silent: it begins anew here. Copied: that host was about to put it in place; what became of that is looked for.
             Some(Elsewhere) => &[Seen, Copied, SettledElsewhere],
-            // Released by a person: the work begins again at the first step that can be repeated.
-            Some(Held | Quarantined) => &[Found, Packed, Seen],
+            // Released by a person: the work begins again at the first step that can be repeated. Quarantined: its sample was taken
+            // back in the LIMS meanwhile.
+            Some(Held) => &[Found, Packed, Seen, Quarantined],
+            // Committed: it was, and could not be moved to its rest.
+            Some(Quarantined) => &[Found, Packed, Seen, Committed],
             Some(Transferred | Ready | Duplicate | SettledElsewhere) => &[],
         }
     }
@@ -184,7 +187,11 @@ mod tests {
         assert!(!State::may_move(None, State::Ready) && !State::may_move(None, State::Copied));
         let into_committed: Vec<_> =
             State::ALL.into_iter().filter(|s| State::may_move(Some(*s), State::Committed)).collect();
-        assert_eq!(into_committed, [State::Uploading]);
+        assert_eq!(
+            into_committed,
+            [State::Uploading, State::Quarantined],
+            "the second only if it was (acts)"
+        );
     }
 
     #[test]

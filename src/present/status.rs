@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Health, Present};
+use crate::acts::levers;
 use crate::clock;
 use crate::journal::{Doubt, Holder, OrderRow, Phase, Row, Silence};
 use crate::nsc::cleaning::list;
@@ -54,6 +55,9 @@ pub struct StatusAnswer {
     pub silent_secs: Option<u64>,
     /// A stop file that lies there.
     pub stop_file: Option<StopFile>,
+    /// What people have paused, limited or asked for, and how that is undone.
+    #[serde(default)]
+    pub levers: Vec<String>,
     /// How many packages are in each state.
     pub states: BTreeMap<State, usize>,
     /// Those under way, by state and priority.
@@ -256,6 +260,7 @@ impl Present<'_> {
                 doubt: doubt.clone(),
             }),
             silences: fold.silences().cloned().collect(),
+            levers: levers::lines(fold, self.now),
             resting: self.resting(),
             cleaning: Few::of(fold.cleaning(), most, |(id, cleaned)| (id.clone(), cleaned.at)),
         }

@@ -59,6 +59,9 @@ impl StatusAnswer {
             let line = format!("! {} of {}: no daemon starts until it is removed", stop.file, stop.by);
             page.say(Tone::Bad, &line);
         }
+        for lever in &self.levers {
+            page.say(Tone::Odd, lever);
+        }
         for s in &self.silences {
             page.say(Tone::Bad, &format!("! silent: {} since {}: {}", s.what, minute(s.last), s.why));
         }

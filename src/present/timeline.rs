@@ -97,6 +97,7 @@ fn step(line: &Line) -> Option<Step> {
             let what = if *done { "removed here" } else { "about to be removed here" };
             of(format!("{what}: {why}"), Some(by), None)
         }
+        Event::Acted(acted) => of(format!("{}: {}", acted.act, acted.why), Some(&acted.by), None),
         Event::Incident(incident) => {
             let what = format!("{} failed with it in hand: {}", incident.actor, clip(&incident.detail, 160));
             of(what, Some("supervisor"), None)

@@ -324,6 +324,8 @@ pub struct Review {
     pub silences: Vec<Silence>,
     /// Readings of the configuration while it ran: when, what changed, what waits for a restart.
     pub reloads: Vec<(Timestamp, String, String)>,
+    /// What people did to packages, actors and limits.
+    pub levers: Vec<Step>,
     /// Packages that reached their end.
     pub delivered: usize,
     /// Their bytes.

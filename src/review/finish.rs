@@ -65,6 +65,7 @@ impl Fold {
             outages,
             silences,
             reloads: self.reloads.into_vec(),
+            levers: self.levers.into_vec(),
             delivered: packages.done.len(),
             delivered_bytes: packages.done.iter().map(|d| d.bytes).sum(),
             cleaned: packages.cleaned.0,

@@ -35,7 +35,7 @@ impl<T> Default for Newest<T> {
 }
 
 impl<T> Newest<T> {
-    fn push(&mut self, one: T) {
+    pub(super) fn push(&mut self, one: T) {
         self.count += 1;
         if self.kept.len() == KEPT {
             drop(self.kept.pop_front());
@@ -83,6 +83,7 @@ pub struct Fold {
     silences: Newest<Silence>,
     open_silences: BTreeMap<Key, Silence>,
     pub(super) reloads: Newest<(Timestamp, String, String)>,
+    pub(super) levers: Newest<Step>,
     pub(super) retried: Newest<Retried>,
     pub(super) steps: Newest<Step>,
     /// The same start was read from two places: somebody gave the same log twice.
@@ -190,6 +191,7 @@ impl Fold {
                 self.alive(stream, by, at);
                 let (reason, detail) = (reason.as_deref(), detail.as_deref());
                 let m = Move { at, package, known: *known, to: *to, by, bytes: *bytes, reason, detail };
+                self.moved_by_hand(&m);
                 self.moved(stream, &m);
             }
             Happening::Failed { package, by, failures, error } => {
@@ -225,11 +227,7 @@ impl Fold {
             Happening::Heard { what, after_ms } => {
                 self.close_silence(&(stream, what.to_string()), at, Some(ms(*after_ms)));
             }
-            Happening::Reloaded { changed, needs_restart } => {
-                if self.scope.covers(at) {
-                    self.reloads.push((at, changed.to_string(), needs_restart.to_string()));
-                }
-            }
+            Happening::Reloaded { .. } | Happening::Acted { .. } => self.by_hand(at, what),
         }
         self.clock(stream, at);
     }

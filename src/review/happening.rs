@@ -190,6 +190,17 @@ pub enum Happening<'a> {
         /// Keys that wait for a restart.
         needs_restart: Text<'a>,
     },
+    /// A person pulled a lever that moves no package.
+    Acted {
+        /// Which package it is about, if it is about one.
+        package: Option<Text<'a>>,
+        /// The person.
+        by: Text<'a>,
+        /// Why.
+        why: Text<'a>,
+        /// What it comes to.
+        detail: Text<'a>,
+    },
     /// Something that a review does not need.
     Else,
 }
@@ -254,6 +265,12 @@ impl<'a> From<&'a Event> for Happening<'a> {
                 proof: proof.as_str().into(),
             },
             Event::Committing { .. } | Event::Placed { .. } | Event::Cleaned { .. } => Self::Else,
+            Event::Acted(acted) => Self::Acted {
+                package: acted.act.package().map(|id| id.to_string().into()),
+                by: acted.by.as_str().into(),
+                why: acted.why.as_str().into(),
+                detail: acted.act.to_string().into(),
+            },
             Event::Incident(incident) => Self::Incident(Box::new(incident.clone())),
             Event::Restarted { actor, down_ms, .. } => {
                 Self::Restarted { actor: actor.as_str().into(), down_ms: *down_ms }

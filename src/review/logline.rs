@@ -117,6 +117,7 @@ events! {
     Silent { what: Text<'a>, why: Text<'a>, ; last: Timestamp, }
     Heard { what: Text<'a>, ; after_ms: u64, }
     Reloaded { changed: Text<'a>, needs_restart: Text<'a>, ; }
+    Acted { package: Option<Text<'a>>, by: Text<'a>, why: Text<'a>, detail: Text<'a>, ; }
 }
 
 /// What the lines of events have and no other line: a quote inside of a text would be escaped.
@@ -223,6 +224,9 @@ fn happening<'a>(event: &[u8], text: &'a str) -> Result<LogLine<'a>, String> {
         b"recovered" => read(text, |f: Recovered<'a>| H::Recovered { actor: f.actor, after_ms: f.after_ms }),
         b"silent" => read(text, |f: Silent<'a>| H::Silent { what: f.what, why: f.why, last: f.last }),
         b"heard" => read(text, |f: Heard<'a>| H::Heard { what: f.what, after_ms: f.after_ms }),
+        b"acted" => {
+            read(text, |f: Acted<'a>| H::Acted { package: f.package, by: f.by, why: f.why, detail: f.detail })
+        }
         b"reloaded" => {
             read(text, |f: Reloaded<'a>| H::Reloaded { changed: f.changed, needs_restart: f.needs_restart })
         }

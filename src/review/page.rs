@@ -143,6 +143,9 @@ impl Review {
             (table("Failures that were tried again", &["when", "by", "package", "so far", "error"], &self.retried, |r| html! {
                 td.when { (minute(r.at)) } td { (r.by) } td { (r.package) } td { (r.failures) } td { (r.error) }
             }))
+            (table("By hand", &["when", "package", "what"], &self.levers, |s| html! {
+                td.when { (minute(s.at)) } td { (s.package) } td { (s.what) }
+            }))
             (table("Settings read again", &["when", "changed", "wait for a restart"], &self.reloads, |(at, changed, waits)| html! {
                 td.when { (minute(*at)) } td { (changed) } td { (waits) }
             }))

@@ -47,6 +47,10 @@ impl Review {
                 format!("read again {}{waits}", count(self.reloads.len() as u64, "time")),
             ));
         }
+        if let Some(last) = self.levers.last() {
+            let times = count(self.levers.len() as u64, "time");
+            lines.push(("by hand", format!("{times}, the last at {}", minute(last.at))));
+        }
         lines.push(("log", self.of_log()));
         lines.push(("read from", self.of_sources()));
         lines

@@ -115,6 +115,16 @@ impl Review {
                 package,
             ),
             section(
+                "by hand, the newest first",
+                self.levers
+                    .iter()
+                    .rev()
+                    .map(|s| vec![format!("{} {} {}", minute(s.at), s.package, s.what)])
+                    .collect(),
+                "--json",
+                false,
+            ),
+            section(
                 "stopped packages, the newest first",
                 if self.stopped_together() {
                     self.stopped.iter().rev().map(stopped).collect()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::aside::Aside;
 use crate::disk;
-use crate::journal::{self, Event};
+use crate::journal::{self, Event, Journal};
 use crate::supervisor::station::Weather;
 use crate::supervisor::{Happening, Observer};
 
@@ -20,6 +20,12 @@ pub(super) fn weather(aside: Aside) -> Weather {
         };
         aside.note(event);
     })
+}
+
+/// Whether a person has paused an actor.
+pub(super) fn paused(journal: &Journal, actor: &'static str) -> Arc<dyn Fn() -> bool + Send + Sync> {
+    let journal = journal.clone();
+    Arc::new(move || journal.view().levers().paused(actor).is_some())
 }
 
 /// The same for disks that do not answer.

@@ -62,7 +62,7 @@ pub use lead::Lead;
 pub use listen::{Cut, Heard, Listener, listening};
 pub use listing::{Entry, Listed, Look, Reach};
 pub use notify::{Listening, NoBell};
-pub use pace::Pace;
+pub use pace::{Over, Pace};
 pub use part::SYNC_EVERY;
 pub(crate) use probe::{Answer, Load, Probe};
 pub use progress::not_the_store;
@@ -157,6 +157,11 @@ impl Store {
     /// Another limit counts from now on, also for what is under way.
     pub fn repace(&self, conf: &PaceConf) {
         self.pace.set(conf);
+    }
+
+    /// A person's limit instead of the configured one, or that one again.
+    pub fn overrule(&self, over: Option<Over>) {
+        self.pace.overrule(over);
     }
 
     /// What goes on between us and the store.

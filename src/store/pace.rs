@@ -96,6 +96,15 @@ impl Speed {
     }
 }
 
+/// A limit that counts instead of the configured one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Over {
+    /// Bytes a second; none: no limit.
+    pub rate: Option<u64>,
+    /// It ends by itself then.
+    pub until: Option<Timestamp>,
+}
+
 /// The limit of one store; clones share it.
 #[derive(Clone)]
 pub struct Pace {
@@ -105,6 +114,8 @@ pub struct Pace {
 
 struct Inner {
     conf: PaceConf,
+    /// What a person said; it counts instead of that.
+    over: Option<Over>,
     /// The second in which the clock was last looked at.
     looked: Option<u64>,
     rate: Option<u64>,
@@ -126,7 +137,9 @@ impl Inner {
     fn rate(&mut self, now: Duration) -> Option<u64> {
         if self.looked != Some(now.as_secs()) {
             self.looked = Some(now.as_secs());
-            self.set(rate_at(&self.conf, clock::now()), now);
+            let at = clock::now();
+            let over = self.over.filter(|over| over.until.is_none_or(|until| at < until));
+            self.set(over.map_or_else(|| rate_at(&self.conf, at), |over| over.rate), now);
         }
         self.rate
     }
@@ -161,6 +174,7 @@ impl Pace {
         let rate = rate_at(conf, clock::now());
         let inner = Inner {
             conf: conf.clone(),
+            over: None,
             looked: None,
             rate,
             age: 0,
@@ -178,6 +192,14 @@ impl Pace {
     pub fn set(&self, conf: &PaceConf) {
         let (now, mut inner) = (self.born.elapsed(), self.lock());
         inner.conf = conf.clone();
+        inner.looked = None;
+        let _counts = inner.rate(now);
+    }
+
+    /// From now on this instead of the settings, until it is over or taken back; also for those that wait.
+    pub fn overrule(&self, over: Option<Over>) {
+        let (now, mut inner) = (self.born.elapsed(), self.lock());
+        inner.over = over;
         inner.looked = None;
         let _counts = inner.rate(now);
     }

@@ -283,6 +283,7 @@ fn begin(site: &Shared, strategy: Strategy, happened: &Happened) -> Life {
             next: std::mem::take(&mut next),
             board: Board::default(),
             weather: Arc::new(|_, _, _| {}),
+            paused: std::sync::Arc::new(|| false),
             dice: dice.clone(),
         };
         let shared = site.clone();

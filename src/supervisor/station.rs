@@ -74,6 +74,10 @@ pub trait Work: Unpin + 'static {
     fn needs_outside(&self, _unit: &Self::Unit) -> bool {
         true
     }
+    /// Whether this unit is begun also while the station is paused: what tells others that we live.
+    fn goes_on_paused(&self, _unit: &Self::Unit) -> bool {
+        false
+    }
     /// Puts a panic or a stand-still into words of blame.
     fn accident(&self, what: String) -> Self::Blame;
     /// Counts the failure against the unit, or stops it for good. `Err` is fatal.
@@ -109,6 +113,8 @@ pub struct Manner {
     pub board: Board,
     /// Told of outages.
     pub weather: Weather,
+    /// Whether it takes nothing new for now, because somebody said so. Asked at every turn.
+    pub paused: Arc<dyn Fn() -> bool + Send + Sync>,
     /// For jitter.
     pub dice: Dice,
 }
@@ -167,6 +173,7 @@ impl<W: Work> Station<W> {
         let in_hand_alone = self.held.keys().filter(|key| !keys.contains(key));
         self.turn.arrive(keys.iter().chain(in_hand_alone).map(String::as_str));
         self.outages.retain(|key| self.turn.knows(key));
+        let paused = (self.manner.paused)();
         let (mut waiting, mut left) = (Vec::new(), 0);
         let mut candidates = Vec::new();
         for (unit, key) in units.into_iter().zip(keys) {
@@ -174,6 +181,9 @@ impl<W: Work> Station<W> {
                 continue;
             }
             left += 1;
+            if paused && !self.work.goes_on_paused(&unit) {
+                continue;
+            }
             if !self.outages.stands_back(&key, now) && !self.rested.contains(&key) {
                 let (weight, outside) = (self.work.weight(&unit), self.work.needs_outside(&unit));
                 candidates.push(Candidate { key, weight, outside });

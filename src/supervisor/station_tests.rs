@@ -67,6 +67,7 @@ fn a_unit_whose_trouble_is_its_own_does_not_keep_the_others_waiting() {
             outage: backoff,
         })
         .1,
+        paused: std::sync::Arc::new(|| false),
         dice: Dice::seeded(1),
         next: Vec::new(),
         board: Board::default(),

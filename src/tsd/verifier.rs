@@ -104,6 +104,9 @@ impl Work for Verifier {
         let inbox = view.inbox(&[State::Copied, State::Verified], clock::now());
         self.held.keep(&view.in_state(State::Copied).map(|row| &row.id).collect());
         let mut units: Vec<Unit> = inbox.into_iter().map(|row| Unit::Verify(row.id.clone())).collect();
+        // One that was released may be stopped once more.
+        let is_stopped = |id: &PackageId| view.package(id).is_some_and(|row| row.state == State::Quarantined);
+        self.removed.borrow_mut().retain(is_stopped);
         let (removed, Verifying { landing, disks, .. }) = (self.removed.borrow(), &self.verifying);
         let stopped = view.in_state(State::Quarantined).filter(|row| !removed.contains(&row.id));
         let stopped = stopped.filter(|row| landing.is_open(disks, &row.id)).take(AT_A_TURN);

@@ -94,7 +94,17 @@ impl Client {
     /// Asks for a path and reads the answer as what it should be. One that cannot be read says of which version the daemon is, if it is
     /// another one than ours.
     pub async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, Trouble> {
-        let answer = self.get(path).await?;
+        self.understood(path, self.get(path).await?)
+    }
+
+    /// The same client with another deadline.
+    #[must_use]
+    pub fn patient(&self, deadline: Duration) -> Self {
+        Self { socket: self.socket.clone(), deadline }
+    }
+
+    /// An answer as what it should be.
+    pub(super) fn understood<T: DeserializeOwned>(&self, path: &str, answer: Answer) -> Result<T, Trouble> {
         let odd = |why: String| match answer.server == SERVER {
             true => Trouble::Odd { path: path.to_owned(), why },
             false => Trouble::Version { theirs: answer.server.clone(), ours: SERVER },
@@ -170,7 +180,17 @@ where
     A: Future<Output = Result<T, Trouble>>,
     F: FnOnce(Client) -> A + Send + 'static,
 {
-    let client = Client::new(socket);
+    ask_within(socket, DEADLINE, question)
+}
+
+/// The same with another deadline.
+pub fn ask_within<T, F, A>(socket: &Path, deadline: Duration, question: F) -> Result<T, Trouble>
+where
+    T: Send + 'static,
+    A: Future<Output = Result<T, Trouble>>,
+    F: FnOnce(Client) -> A + Send + 'static,
+{
+    let client = Client::new(socket).patient(deadline);
     let hangs = Trouble::Hangs { socket: socket.to_owned(), after: client.deadline };
     let (home, answer) = mpsc::sync_channel(1);
     let job = move || {
@@ -187,7 +207,7 @@ where
     };
     let thread = std::thread::Builder::new().name("asks".into()).spawn(job);
     drop(thread.map_err(|e| Trouble::CutOff { why: format!("no thread for the question: {e}") })?);
-    match answer.recv_timeout(DEADLINE + GRACE) {
+    match answer.recv_timeout(deadline + GRACE) {
         Ok(asked) => asked,
         Err(mpsc::RecvTimeoutError::Timeout) => Err(hangs),
         Err(mpsc::RecvTimeoutError::Disconnected) => {

@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::Fold;
 use crate::journal::event::{Cleaned, Facts, Phase};
+use crate::journal::levers::Levers;
 use crate::journal::rows::{Doubt, OrderRow, Row, SentChain, Silence};
 use crate::package::{Chains, Name, Order, OrderId, PackageId, Priority, Sender, State};
 
 /// The number of the shape. To be raised with every change of it; what has another number is not read.
-pub(in crate::journal) const FORM: u32 = 1;
+pub(in crate::journal) const FORM: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Kept<'a> {
@@ -29,6 +30,7 @@ struct Kept<'a> {
     silences: Cow<'a, BTreeMap<String, Silence>>,
     doubts: Cow<'a, BTreeMap<String, Doubt>>,
     entered: Cow<'a, BTreeMap<State, Timestamp>>,
+    levers: Cow<'a, Levers>,
     newest: Option<Timestamp>,
     technician: Cow<'a, Option<String>>,
     lines: u64,
@@ -170,6 +172,7 @@ impl Fold {
             silences,
             doubts,
             entered,
+            levers,
             newest,
             technician,
             lines,
@@ -187,6 +190,7 @@ impl Fold {
             silences: Cow::Borrowed(silences),
             doubts: Cow::Borrowed(doubts),
             entered: Cow::Borrowed(entered),
+            levers: Cow::Borrowed(levers),
             newest: *newest,
             technician: Cow::Borrowed(technician),
             lines: *lines,
@@ -223,6 +227,7 @@ impl Fold {
             silences: kept.silences.into_owned(),
             doubts: kept.doubts.into_owned(),
             entered: kept.entered.into_owned(),
+            levers: kept.levers.into_owned(),
             newest: kept.newest,
             technician: kept.technician.into_owned(),
             lines: kept.lines,
@@ -234,6 +239,7 @@ impl Fold {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::acted::{Acted, Lever};
     use crate::journal::event::{Event, Line};
     use crate::package::{Draft, Md5Hex, Reason, Sha256Hex};
 
@@ -303,6 +309,7 @@ mod tests {
             times: 1,
         };
         let error = || "e".to_owned();
+        let acted = |act| Event::Acted(Acted { act, by: "anna".into(), why: "w".into() });
         let events = [
             Event::Started { role: "nsc".into(), host: "h".into(), pid: 1, version: "0".into() },
             order("A", &a),
@@ -334,6 +341,11 @@ mod tests {
             doubted("2-8"),
             Event::Refused { artifact: "2-8".into(), done: false, detail: "d".into() },
             Event::Silent { what: "polled".into(), why: "w".into(), last: at(1) },
+            acted(Lever::Ranked { package: b.clone(), priority: Priority::Urgent }),
+            acted(Lever::Again { package: a.clone(), revised: "samples/a/r2".parse().unwrap() }),
+            acted(Lever::Paused { what: "uploads".into() }),
+            acted(Lever::Paced { limit: Some(5), until: Some(at(902)) }),
+            moved(&id("d"), Some(State::Packed), State::Held, &Facts::default()),
         ];
         for (n, event) in events.into_iter().enumerate() {
             let n = n as i64;

@@ -97,6 +97,10 @@ async fn what_is_described_answers_and_what_is_not_is_refused_in_words() {
     let paths = described["paths"].as_object().unwrap();
     assert!(paths.len() >= 6, "{paths:?}");
     for (target, methods) in paths {
+        if target == "/v1/acts" {
+            assert_eq!(methods.as_object().unwrap().keys().collect::<Vec<_>>(), ["post"]);
+            continue; // the stories of the levers use it
+        }
         assert!(methods.get("get").is_some(), "{target}");
         let good = &methods["get"]["responses"]["200"]["content"];
         if target == "/v1/events" {

@@ -83,6 +83,7 @@ impl StatusAnswer {
             || !self.health.is_alive()
             || self.stop_file.is_some()
             || !self.silences.is_empty()
+            || self.levers.iter().any(|lever| lever.starts_with('!'))
             || lists.iter().any(|n| *n > 0)
     }
 

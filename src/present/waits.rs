@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use super::page::relative;
 use super::status::Moving;
 use super::{Health, Present};
-use crate::journal::{OrderRow, Phase, Row};
+use crate::journal::{OrderRow, Phase, Row, UPLOADS};
 use crate::nsc::{packager, uploader};
 use crate::package::{Reason, State};
 use crate::supervisor::ChildStatus;
@@ -117,6 +117,16 @@ impl Present<'_> {
         }
         if let Some(waits) = self.order_waits(row) {
             return waits;
+        }
+        let levers = self.fold.levers();
+        let uploads = (actor == uploader::NAME).then_some(UPLOADS);
+        let paused =
+            [Some(actor), uploads].into_iter().flatten().find_map(|of| Some((of, levers.paused(of)?)));
+        if let Some((of, word)) = paused {
+            return advised(
+                format!("{}, who has paused the {of} ({}), then {what}", word.by, word.why),
+                "ask who paused it; `resume` has it go on",
+            );
         }
         match actors.iter().find(|a| a.actor == actor) {
             None => advised(

@@ -3,6 +3,7 @@ mod live;
 mod read;
 mod reader;
 mod settings;
+mod tell;
 mod types;
 mod wire;
 mod zone;
@@ -20,6 +21,9 @@ pub use settings::{DEFAULTS, Settings};
 pub use types::{
     Again, AlarmConf, CleaningConf, CompleteAfter, Conf, LimsConf, LogConf, NscConf, OnFailure, OnInvalid,
     OrderSource, OrdersConf, ReadsCheck, Role, Side, StoreConf, SupervisorConf, TransferConf, WorkConf,
+};
+pub use tell::{
+    Address, ChannelConf, Format, From, Names, OfDay, Server, Span, TellConf, Through, Tls, Via,
 };
 pub use wire::{CHECKSUMS, Checksum, Endurance, PaceConf, Proxy, RATE_WINDOW};
 pub use zone::{Group, LandingConf, Members, Notifications, ReceiptsConf, Revisions, ShareConf, TsdConf};
@@ -72,6 +76,7 @@ impl Conf {
         }
         let work = read::work(&mut r);
         let alarm = read::alarm(&mut r);
+        let tell = tell::tell(&mut r);
         let store = read::store(&mut r);
         // Bytes that move, or that a limit of ours holds back, are signs of life however long they take; nothing else needs time of a store
         // that does not answer.
@@ -101,6 +106,7 @@ impl Conf {
                 supervisor: supervisor?,
                 work: work?,
                 alarm,
+                tell,
                 store,
                 side,
             })

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::event::{Cleaned, Event, Facts, Line, Phase};
+use super::lives::Lives;
 use super::rows::{Doubt, OrderRow, Row, SentChain, Silence};
 use crate::package::{
     Chains, Draft, Kind, Link, Name, OrderId, PackageId, Priority, RECENT, Revision, Sender, Sha256Hex, State,
@@ -39,6 +40,7 @@ pub struct Fold {
     /// See [`Fold::seat`].
     seat: Option<String>,
     silences: BTreeMap<String, Silence>,
+    lives: Lives,
     /// By artifact.
     doubts: BTreeMap<String, Doubt>,
     /// The last move into each state.
@@ -158,14 +160,17 @@ impl Fold {
                 let (proof, by, why) = (proof.clone(), by.clone(), why.clone());
                 self.cleaned(package, *done, Cleaned { at, bytes: *bytes, proof, by, why });
             }
-            Event::Started { .. } => self.started = Some(at),
+            Event::Started { .. } => {
+                self.started = Some(at);
+                self.lives.begin(at);
+            }
+            Event::Stopped { exit, why } => self.lives.end(*exit, why),
             Event::Silent { what, why, last } => {
                 let silence = Silence { what: what.clone(), why: why.clone(), last: *last, since: at };
                 drop(self.silences.insert(what.clone(), silence));
             }
             Event::Heard { what, .. } => drop(self.silences.remove(what)),
-            Event::Stopped { .. }
-            | Event::Incident(_)
+            Event::Incident(_)
             | Event::Restarted { .. }
             | Event::Degraded { .. }
             | Event::Recovered { .. }
@@ -340,6 +345,11 @@ impl Fold {
     /// Open alarms about something that does not happen. They outlive the process: only `Heard` ends one.
     pub fn silences(&self) -> impl Iterator<Item = &Silence> {
         self.silences.values()
+    }
+
+    /// How the lives of daemons on this journal ended.
+    pub fn lives(&self) -> &Lives {
+        &self.lives
     }
 
     /// The chains of commits of those whose packages came here.

@@ -14,6 +14,7 @@
 mod event;
 mod file;
 mod fold;
+mod lives;
 mod owner;
 mod pending;
 mod points;
@@ -33,6 +34,7 @@ pub use event::{Cleaned, Event, Facts, Incident, Line, Phase};
 use file::Appender;
 pub use file::{FILE, JournalError, ReadReport, read};
 pub use fold::Fold;
+pub use lives::{Broken, Lives};
 pub use owner::{Holder, Owner, OwnerError};
 pub use points::point;
 pub use proof::{Fault, Head, Proof, prove};

@@ -29,7 +29,7 @@ use jiff::Timestamp;
 pub use answer::{Alive, Review, Sources, Verdict};
 pub use logline::Level;
 pub use source::{Source, SourceError, review};
-pub use words::{minute, size};
+pub use words::{clip, minute, size};
 
 /// What a review looks at.
 #[derive(Clone, Debug, Default)]

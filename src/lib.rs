@@ -26,6 +26,7 @@ compile_error!("the supervisor catches panics: build with panic = \"unwind\"");
 
 pub mod aside;
 pub mod blame;
+pub mod bundle;
 pub mod clarity;
 pub mod cli;
 pub mod clock;

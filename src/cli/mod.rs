@@ -1,6 +1,7 @@
 //! The command line: what an operator can ask for. Each command has a file of its own.
 mod area;
 mod bucket;
+mod bundle;
 mod clean;
 mod config;
 mod custody;
@@ -11,11 +12,13 @@ mod exit;
 mod journal;
 mod lookout;
 mod owned;
+mod pseudonym;
 mod reconcile;
 mod review;
 mod run;
 mod status;
 mod supersede;
+mod tell;
 mod verify;
 
 use std::path::PathBuf;
@@ -119,6 +122,19 @@ enum Command {
     /// It puts small objects below `<prefix>/doctor/`. Exit codes: 0 good; 75 the store does not answer; 78 somebody must mend
     /// something.
     Doctor(doctor::DoctorArgs),
+    /// Say whom a pseudonym means, or what a name is called in messages; here alone, it asks the state directory's key
+    ///
+    /// Exit codes: 0 known; 1 nobody here is called so.
+    Pseudonym(pseudonym::PseudonymArgs),
+    /// Send a message through the configured channels, now, and say what became of it
+    ///
+    /// Exit codes: 0 all of them took it; 1 not all; 78 there is no such channel.
+    Tell(tell::TellArgs),
+    /// Pack logs, configuration, journal and facts into one file that may leave: ids are pseudonyms, secrets are gone
+    ///
+    /// The finished file is searched for every known name and secret; one hit, and it is not kept. Exit codes: 0 done; 1 not kept;
+    /// 78 configuration, or the file is there already.
+    SupportBundle(bundle::BundleArgs),
     /// Look at the journal
     #[command(subcommand)]
     Journal(JournalCommand),
@@ -159,6 +175,9 @@ impl Cli {
             Command::Custody(args) => custody::custody(&args),
             Command::Reconcile(args) => reconcile::reconcile(&args),
             Command::Supersede(args) => supersede::supersede(&args),
+            Command::Pseudonym(args) => pseudonym::pseudonym(&args),
+            Command::Tell(args) => tell::tell(&args),
+            Command::SupportBundle(args) => bundle::bundle(&args),
             Command::Journal(JournalCommand::Verify(args)) => journal::verify(&args),
             Command::Config(ConfigCommand::Check(args)) => config::check(&args),
             Command::Doctor(args) => doctor::doctor(&args),

@@ -118,7 +118,9 @@ impl Present {
                 Stop::path(&conf.state_dir).display()
             );
         }
-        for channel in self.snapshot().iter().flat_map(|s| &s.channels).filter(|c| c.why.is_some() || c.lost > 0) {
+        for channel in
+            self.snapshot().iter().flat_map(|s| &s.channels).filter(|c| c.why.is_some() || c.lost > 0)
+        {
             say!("! channel {channel}");
         }
         for s in self.fold.silences() {

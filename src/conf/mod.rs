@@ -18,12 +18,10 @@ pub use live::{Class, class};
 use reader::Reader;
 pub use reader::{Complaints, length_of_time};
 pub use settings::{DEFAULTS, Settings};
+pub use tell::{Address, ChannelConf, Format, From, Names, OfDay, Server, Span, TellConf, Through, Tls, Via};
 pub use types::{
     Again, AlarmConf, CleaningConf, CompleteAfter, Conf, LimsConf, LogConf, NscConf, OnFailure, OnInvalid,
     OrderSource, OrdersConf, ReadsCheck, Role, Side, StoreConf, SupervisorConf, TransferConf, WorkConf,
-};
-pub use tell::{
-    Address, ChannelConf, Format, From, Names, OfDay, Server, Span, TellConf, Through, Tls, Via,
 };
 pub use wire::{CHECKSUMS, Checksum, Endurance, PaceConf, Proxy, RATE_WINDOW};
 pub use zone::{Group, LandingConf, Members, Notifications, ReceiptsConf, Revisions, ShareConf, TsdConf};

@@ -29,7 +29,12 @@ pub struct Message {
 }
 
 /// What is news at `now`, and what is to be remembered. The news lie in the outboxes of their channels.
-pub fn decide(before: &Memory, present: &Present, rules: &TellConf, now: Timestamp) -> (Vec<Message>, Memory) {
+pub fn decide(
+    before: &Memory,
+    present: &Present,
+    rules: &TellConf,
+    now: Timestamp,
+) -> (Vec<Message>, Memory) {
     let mut after = before.clone();
     let mut messages = Vec::new();
     forget(&mut after, rules, now);
@@ -52,7 +57,11 @@ pub fn decide(before: &Memory, present: &Present, rules: &TellConf, now: Timesta
 }
 
 /// Channels whose digest is due at `now`.
-pub fn digests<'a>(memory: &Memory, rules: &'a TellConf, now: Timestamp) -> Vec<(&'a ChannelConf, Timestamp)> {
+pub fn digests<'a>(
+    memory: &Memory,
+    rules: &'a TellConf,
+    now: Timestamp,
+) -> Vec<(&'a ChannelConf, Timestamp)> {
     let due = |channel: &'a ChannelConf| {
         let outbox = memory.channels.get(&channel.name)?;
         digest_due(channel.digest?, outbox.last_digest, now).map(|_| (channel, outbox.last_digest))
@@ -89,7 +98,9 @@ fn happened(after: &mut Memory, present: &Present, rules: &TellConf, now: Timest
         after.restarts.clear();
         if let Some(last_words) = &present.crashed {
             let how = last_words.as_deref().unwrap_or("without a word, as after a kill or a power cut");
-            let what = format!("the daemon was restarted: the one before it ended {how}. `tsd-import review` tells more");
+            let what = format!(
+                "the daemon was restarted: the one before it ended {how}. `tsd-import review` tells more"
+            );
             say(Level::Alarm, what, 1);
         }
     }
@@ -97,8 +108,9 @@ fn happened(after: &mut Memory, present: &Present, rules: &TellConf, now: Timest
         let told = after.restarts.entry(actor.clone()).or_default();
         let more = count.saturating_sub(*told);
         if more > 0 {
-            let what =
-                format!("actor {actor} failed and was restarted: `tsd-import review --actor {actor}` tells why");
+            let what = format!(
+                "actor {actor} failed and was restarted: `tsd-import review --actor {actor}` tells why"
+            );
             say(Level::Notice, what, u32::try_from(more).unwrap_or(u32::MAX));
         }
         *told = *count;
@@ -132,8 +144,12 @@ fn begun(after: &mut Memory, present: &Present, rules: &TellConf, now: Timestamp
 }
 
 fn lasting(after: &mut Memory, present: &Present, rules: &TellConf, now: Timestamp, out: &mut Vec<Message>) {
-    let to: Vec<String> =
-        rules.channels.iter().filter(|channel| channel.escalate).map(|channel| channel.name.clone()).collect();
+    let to: Vec<String> = rules
+        .channels
+        .iter()
+        .filter(|channel| channel.escalate)
+        .map(|channel| channel.name.clone())
+        .collect();
     for (key, open) in after.open.iter_mut().filter(|(_, open)| open.level == Level::Alarm) {
         let Some(trouble) = present.troubles.get(key) else { continue };
         let due = rules.escalate.iter().filter(|step| age(open.opened, now) >= **step).count();

@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use super::memory::{Kind, Memory};
+use super::trouble::shortened;
 use crate::clock::age;
 use crate::conf::Role;
 use crate::journal::{Fold, Row};
 use crate::package::{Reason, State};
-use super::trouble::shortened;
 use crate::review::{minute, size};
 
 /// Packages and happenings that are named; the rest is counted.
@@ -41,11 +41,18 @@ pub fn digest(role: Role, fold: &Fold, memory: &Memory, since: Timestamp, now: T
     say!("  {packages} package(s) {word}, {}{}", size(bytes), rate(bytes, hours));
     if let Some(median) = took.get(took.len() / 2) {
         let slowest = took.last().copied().unwrap_or(0.0);
-        say!("  from the first sight to there: {} for half of them, {} at most", length(*median), length(slowest));
+        say!(
+            "  from the first sight to there: {} for half of them, {} at most",
+            length(*median),
+            length(slowest)
+        );
     }
     let tally = fold.tally();
-    let under_way: Vec<String> =
-        tally.iter().filter(|(state, _)| !state.is_settled()).map(|(state, n)| format!("{n} {state}")).collect();
+    let under_way: Vec<String> = tally
+        .iter()
+        .filter(|(state, _)| !state.is_settled())
+        .map(|(state, n)| format!("{n} {state}"))
+        .collect();
     say!("  under way: {}", if under_way.is_empty() { "nothing".to_owned() } else { under_way.join(", ") });
     let held = fold.in_state(State::Held).count();
     if held > 0 {

@@ -62,7 +62,11 @@ impl std::fmt::Display for ChannelStatus {
         write!(f, "{name} ({kind})")?;
         match (self.failing_since, &self.why) {
             (Some(since), Some(why)) => {
-                write!(f, " cannot send since {}: {why}; {waiting} piece(s) of news wait", crate::review::minute(since))?;
+                write!(
+                    f,
+                    " cannot send since {}: {why}; {waiting} piece(s) of news wait",
+                    crate::review::minute(since)
+                )?;
             }
             _ => match self.last_sent {
                 Some(at) => write!(f, ": last message {}", crate::review::minute(at))?,
@@ -128,7 +132,11 @@ pub async fn keep(teller: Teller) {
     loop {
         let mut task = JoinSet::new(); // ends with us
         let _runs = task.spawn_on(teller.clone().run(), runtime().handle());
-        let fell = task.join_next().await.and_then(Result::err).map_or("it ended".to_owned(), |fell| fell.to_string());
+        let fell = task
+            .join_next()
+            .await
+            .and_then(Result::err)
+            .map_or("it ended".to_owned(), |fell| fell.to_string());
         tracing::error!(why = fell, again = ?AGAIN, "telling fell; it begins again");
         tokio::time::sleep(AGAIN).await;
     }
@@ -257,7 +265,10 @@ impl Life {
         };
         self.dirty |= said.is_some();
         if said.is_some() && said != self.trouble {
-            tracing::warn!(error = said, "could not keep what was told; after a restart some of it may be told twice");
+            tracing::warn!(
+                error = said,
+                "could not keep what was told; after a restart some of it may be told twice"
+            );
         }
         self.trouble = said;
     }

@@ -121,7 +121,8 @@ impl Letter {
     fn withheld(mut self) -> Self {
         tracing::error!("a message would have held a name of a package or sample: it goes without its words");
         for item in &mut self.items {
-            item.what = "the words are withheld, because a name stood in them: see `tsd-import status`".into();
+            item.what =
+                "the words are withheld, because a name stood in them: see `tsd-import status`".into();
             item.about.clear();
         }
         let speaker = Speaker { role: self.role.clone(), host: self.host.clone() };
@@ -137,7 +138,10 @@ impl Letter {
         say!("tsd-import {} on {}, {}", self.role, self.host, minute(self.at));
         if self.lost > 0 {
             say!();
-            say!("! {} earlier piece(s) of news could not be sent in time and are lost: see `tsd-import review`", self.lost);
+            say!(
+                "! {} earlier piece(s) of news could not be sent in time and are lost: see `tsd-import review`",
+                self.lost
+            );
         }
         for item in &self.items {
             say!();
@@ -147,7 +151,11 @@ impl Letter {
             }
             let count = if item.count > 1 { format!("{} × ", item.count) } else { String::new() };
             say!("{}: {count}{}", item.word(), item.what);
-            let back = if item.times > 1 { format!(", for the {}. time within 6 h", item.times) } else { String::new() };
+            let back = if item.times > 1 {
+                format!(", for the {}. time within 6 h", item.times)
+            } else {
+                String::new()
+            };
             if item.kind != Kind::Test {
                 say!("    since {}{back}", minute(item.since));
             }

@@ -31,7 +31,9 @@ impl Known {
         for who in seen.iter().flat_map(|seen| seen.not_taken.keys()) {
             // A path, an id or a sentence: of the last only what looks like a number of a sample, which the scrubbing finds by itself.
             if !who.contains(' ') {
-                who.split('/').filter(|part| part.len() > 4 && !is_word(part)).for_each(|part| known.package(part));
+                who.split('/')
+                    .filter(|part| part.len() > 4 && !is_word(part))
+                    .for_each(|part| known.package(part));
             }
         }
         for id in seen.iter().flat_map(|seen| &seen.actors).flat_map(|actor| &actor.report.in_hand) {
@@ -52,7 +54,11 @@ impl Known {
                 doc.taqman.iter().for_each(|file| self.add(file));
                 for file in files {
                     self.package(file.to.as_str());
-                    file.from.file_name().and_then(|name| name.to_str()).iter().for_each(|name| self.add(name));
+                    file.from
+                        .file_name()
+                        .and_then(|name| name.to_str())
+                        .iter()
+                        .for_each(|name| self.add(name));
                 }
             }
             Content::Analysis { doc } => doc.samples.iter().for_each(|sample| self.package(sample.as_str())),
@@ -75,7 +81,8 @@ impl Known {
         if name.chars().count() < SHORTEST {
             return;
         }
-        let encoded = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string();
+        let encoded =
+            percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string();
         // The marks that no client encodes.
         let usual = encoded.replace("%2D", "-").replace("%2E", ".").replace("%5F", "_").replace("%7E", "~");
         for form in [encoded, usual] {

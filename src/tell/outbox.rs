@@ -82,7 +82,9 @@ impl Outbox {
         let oldest = self.waiting.front()?;
         let urgent = self.waiting.iter().any(|news| news.kind == Kind::Escalated);
         let at_once = urgent || self.waiting.iter().any(|news| news.kind == Kind::Digest);
-        if self.failing.as_ref().is_some_and(|failing| now < failing.next) || self.sent.len() >= channel.per_hour {
+        if self.failing.as_ref().is_some_and(|failing| now < failing.next)
+            || self.sent.len() >= channel.per_hour
+        {
             return None;
         }
         if channel.quiet.is_some_and(|span| span.holds(of_day(now))) && !urgent {
@@ -103,9 +105,9 @@ impl Outbox {
 
     /// They could not be sent. True: that is new.
     pub fn failed(&mut self, why: String, roll: f64, now: Timestamp) -> bool {
-        let (since, times) =
-            self.failing.as_ref().map_or((now, 1), |f| (f.since, f.times.saturating_add(1)));
-        let pause = Backoff::try_new(PAUSES.0, PAUSES.1).map_or(PAUSES.1, |backoff| backoff.delay(times, roll));
+        let (since, times) = self.failing.as_ref().map_or((now, 1), |f| (f.since, f.times.saturating_add(1)));
+        let pause =
+            Backoff::try_new(PAUSES.0, PAUSES.1).map_or(PAUSES.1, |backoff| backoff.delay(times, roll));
         let next = now.checked_add(pause).unwrap_or(now);
         self.failing.replace(Failing { since, times, next, why }).is_none()
     }

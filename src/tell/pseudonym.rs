@@ -78,7 +78,8 @@ impl Key {
             .permissions(std::fs::Permissions::from_mode(0o600))
             .tempfile_in(state_dir)
             .map_err(FsError::at("create a temporary file in", state_dir))?;
-        file.write_all(format!("{}\n", hex::encode(bytes)).as_bytes()).map_err(FsError::at("write", &path))?;
+        file.write_all(format!("{}\n", hex::encode(bytes)).as_bytes())
+            .map_err(FsError::at("write", &path))?;
         file.as_file().sync_all().map_err(FsError::at("fsync", &path))?;
         let scrap = file.into_temp_path();
         match fs::publish(&scrap, &path) {
@@ -129,7 +130,7 @@ impl Key {
     }
 
     /// The digits of the key, for who must make sure that they stand nowhere.
-    pub(super) fn digits(&self) -> String {
+    pub(crate) fn digits(&self) -> String {
         hex::encode(self.0)
     }
 }
@@ -138,9 +139,7 @@ impl Key {
 pub fn is_pseudonym(text: &str) -> bool {
     let mut parts = text.trim().split('-');
     let half = |part: Option<&str>| {
-        part.is_some_and(|p| {
-            p.len() == 4 && p.bytes().all(|b| LETTERS.contains(&b.to_ascii_lowercase()))
-        })
+        part.is_some_and(|p| p.len() == 4 && p.bytes().all(|b| LETTERS.contains(&b.to_ascii_lowercase())))
     };
     parts.next().is_some_and(|p| p.eq_ignore_ascii_case("P"))
         && half(parts.next())

@@ -26,7 +26,8 @@ impl Scrubber {
     pub fn new(key: Key, known: &Known) -> Result<Self, String> {
         let mut builder = AhoCorasickBuilder::new();
         let built = builder.ascii_case_insensitive(true).match_kind(MatchKind::Standard).build(known.iter());
-        let names = built.map_err(|e| format!("could not prepare to take {} names out: {e}", known.iter().count()))?;
+        let names = built
+            .map_err(|e| format!("could not prepare to take {} names out: {e}", known.iter().count()))?;
         Ok(Self { key, names: Some(names).filter(|names| names.patterns_len() > 0) })
     }
 

@@ -17,7 +17,10 @@ fn a_name_goes_wherever_it_stands_and_the_rest_stays() {
         ("xhg12345677y", format!("x{sample}y")),
         ("DIAG-WGS1-HG12345677~r2", format!("{package}~r2")),
         ("artifact 2-1234.", format!("artifact {}.", key.pseudonym("2-1234"))),
-        ("the store answers 503 after 104857600 bytes in 12 s", "the store answers 503 after 104857600 bytes in 12 s".into()),
+        (
+            "the store answers 503 after 104857600 bytes in 12 s",
+            "the store answers 503 after 104857600 bytes in 12 s".into(),
+        ),
         ("æøå HG12345677 æøå", format!("æøå {sample} æøå")),
     ];
     for (text, wanted) in cases {

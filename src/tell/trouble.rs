@@ -123,11 +123,13 @@ pub fn present(seen: &Snapshot, fold: &Fold, degraded: Duration, now: Timestamp)
         put(format!("stopped:{}", row.id), Level::Alarm, &what, Some(row.id.to_string()), row.since, true);
     }
     for row in fold.orders().filter(|order| order.wants_a_person(now)) {
-        let (id, what) = (row.order.id.to_string(), "an order needs a person: `tsd-import status` says what to do");
+        let (id, what) =
+            (row.order.id.to_string(), "an order needs a person: `tsd-import status` says what to do");
         put(format!("order:{id}"), Level::Alarm, what, Some(id), row.since, true);
     }
     for (artifact, doubt) in fold.doubts() {
-        let what = format!("cannot be exported as it is ({}): {}", doubt.reason.code(), doubt.reason.remedy());
+        let what =
+            format!("cannot be exported as it is ({}): {}", doubt.reason.code(), doubt.reason.remedy());
         let ripe = age(doubt.since, now) >= DOUBTED || doubt.refused.is_some();
         put(format!("doubted:{artifact}"), Level::Notice, &what, Some(doubt.who.clone()), doubt.since, ripe);
     }

@@ -32,10 +32,15 @@ pub(super) async fn send(
                     if let Some(path) = ca_file {
                         let pem = files.bytes(path).await?;
                         let certificate = Certificate::from_pem(&pem);
-                        let certificate = certificate.map_err(|e| format!("{}: {}", path.display(), chain(&e)))?;
+                        let certificate =
+                            certificate.map_err(|e| format!("{}: {}", path.display(), chain(&e)))?;
                         parameters = parameters.add_root_certificate(certificate);
                     }
-                    Some(parameters.build().map_err(|e| format!("could not prepare for TLS: {}", chain(&e)))?)
+                    Some(
+                        parameters
+                            .build()
+                            .map_err(|e| format!("could not prepare for TLS: {}", chain(&e)))?,
+                    )
                 }
             };
             let login = match login {
@@ -132,14 +137,20 @@ mod tests {
     fn a_mail_has_one_line_a_header_whatever_stands_in_the_news() {
         let at = "2026-11-24T04:00:00Z".parse().unwrap();
         let what = "a\r\nBcc: x@y.z\r\n\r\nbø".to_owned();
-        let news = [News { at, kind: Kind::Opened, level: Level::Alarm, what, about: None, since: at, times: 1 }];
+        let news =
+            [News { at, kind: Kind::Opened, level: Level::Alarm, what, about: None, since: at, times: 1 }];
         let speaker = Speaker { role: "nsc".into(), host: "h".into() };
         let letter = Letter::compose(&speaker, news.iter(), 0, None, at);
         let (from, to) = (Address("from@a.no".into()), [Address("b@a.no".into()), Address("c@a.no".into())]);
         let mail = String::from_utf8(written(&from, &to, &letter).unwrap().formatted()).unwrap();
         let (head, _) = mail.split_once("\r\n\r\n").unwrap();
         assert!(!head.lines().any(|line| line.starts_with("Bcc")), "{head}");
-        for line in ["From: from@a.no", "To: b@a.no, c@a.no", "Auto-Submitted: auto-generated", "Date: Tue, 24 Nov 2026"] {
+        for line in [
+            "From: from@a.no",
+            "To: b@a.no, c@a.no",
+            "Auto-Submitted: auto-generated",
+            "Date: Tue, 24 Nov 2026",
+        ] {
             assert!(head.contains(line), "{head}");
         }
         assert!(mail.is_ascii(), "{mail}");

@@ -41,7 +41,8 @@ impl Files {
     }
 
     async fn bytes(&self, path: &Path) -> Result<Vec<u8>, String> {
-        let read = |path: &Path| std::fs::read(path).map_err(|e| format!("could not read {}: {e}", path.display()));
+        let read =
+            |path: &Path| std::fs::read(path).map_err(|e| format!("could not read {}: {e}", path.display()));
         self.read(path, read).await
     }
 }
@@ -51,9 +52,15 @@ pub async fn send(channel: &ChannelConf, letter: &Letter, files: &Files) -> Resu
     let sending = async {
         fail::fail_point!("tell-send", |why| Err(why.unwrap_or_default()));
         match &channel.via {
-            Via::Mail { through, from, to } => mail::send(through, from, to, letter, channel.deadline, files).await,
+            Via::Mail { through, from, to } => {
+                mail::send(through, from, to, letter, channel.deadline, files).await
+            }
             Via::Webhook { url_file, token_file, ca_file, format } => {
-                let place = webhook::Place { url_file, token_file: token_file.as_deref(), ca_file: ca_file.as_deref() };
+                let place = webhook::Place {
+                    url_file,
+                    token_file: token_file.as_deref(),
+                    ca_file: ca_file.as_deref(),
+                };
                 webhook::send(&place, *format, letter, channel.deadline, files).await
             }
             Via::Command { program, args } => {

@@ -44,7 +44,8 @@ pub(super) async fn send(
     } else if address.scheme() == "http" {
         builder = builder.tls_certs_only([]);
     }
-    let client = builder.build().map_err(|e| format!("could not prepare the request: {}", chain(&e.without_url())))?;
+    let client =
+        builder.build().map_err(|e| format!("could not prepare the request: {}", chain(&e.without_url())))?;
     let text = serde_json::to_vec(&body(format, letter)).map_err(|e| e.to_string())?;
     let mut request = client
         .post(address)
@@ -54,7 +55,8 @@ pub(super) async fn send(
     if let Some(path) = place.token_file {
         let token = files.secret(path).await?;
         let value = HeaderValue::from_str(&format!("Bearer {}", token.expose()));
-        let mut value = value.map_err(|_| format!("what stands in {} cannot be sent as a header", path.display()))?;
+        let mut value =
+            value.map_err(|_| format!("what stands in {} cannot be sent as a header", path.display()))?;
         value.set_sensitive(true);
         request = request.header(reqwest::header::AUTHORIZATION, value);
     }
@@ -83,7 +85,9 @@ fn body(format: Format, letter: &Letter) -> Value {
         Format::Teams => {
             let block = |text: &str, weight: &str| json!({"type": "TextBlock", "text": text, "weight": weight, "wrap": true});
             let mut blocks = vec![block(&letter.subject, "Bolder")];
-            blocks.extend(letter.text().lines().filter(|line| !line.is_empty()).map(|line| block(line, "Default")));
+            blocks.extend(
+                letter.text().lines().filter(|line| !line.is_empty()).map(|line| block(line, "Default")),
+            );
             let card = json!({"type": "AdaptiveCard", "version": "1.4", "body": blocks});
             let kind = "application/vnd.microsoft.card.adaptive";
             json!({"type": "message", "attachments": [{"contentType": kind, "content": card}]})
@@ -109,7 +113,12 @@ mod tests {
         let at = "2026-11-24T04:00:00Z".parse().unwrap();
         let speaker = Speaker { role: "nsc".into(), host: "h".into() };
         let letter = Letter::compose(&speaker, std::iter::empty(), 0, None, at);
-        for address in ["http://127.0.0.1:1/hooks/s3cret", "ftp://h/s3cret", "s3cret", "http://no.such.host.invalid/s3cret"] {
+        for address in [
+            "http://127.0.0.1:1/hooks/s3cret",
+            "ftp://h/s3cret",
+            "s3cret",
+            "http://no.such.host.invalid/s3cret",
+        ] {
             let url = secret("url", &format!("{address}\n"));
             let place = Place { url_file: &url, token_file: Some(&token), ca_file: None };
             let sent = send(&place, Format::Json, &letter, Duration::from_secs(5), &Files::default()).await;

@@ -183,4 +183,4 @@ fn over(after: &mut Memory, present: &Present, rules: &TellConf, now: Timestamp,
 
 #[cfg(test)]
 #[path = "decide_tests.rs"]
-mod tests;
+pub(super) mod tests;

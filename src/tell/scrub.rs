@@ -67,11 +67,13 @@ impl Scrubber {
     }
 }
 
-/// Whether no letter or digit stands beside it.
+/// Whether it is a word of its own: no letter or digit stands beside one of its own.
 fn is_word(text: &str, from: usize, to: usize) -> bool {
-    let before = text.get(..from).and_then(|t| t.chars().next_back());
-    let behind = text.get(to..).and_then(|t| t.chars().next());
-    ![before, behind].into_iter().flatten().any(char::is_alphanumeric)
+    let last = |t: &str| t.chars().next_back().is_some_and(char::is_alphanumeric);
+    let first = |t: &str| t.chars().next().is_some_and(char::is_alphanumeric);
+    let [before, name, behind] =
+        [text.get(..from), text.get(from..to), text.get(to..)].map(Option::unwrap_or_default);
+    !(last(before) && first(name)) && !(last(name) && first(behind))
 }
 
 /// Stretches that overlap become one; those that only touch stay apart.

@@ -14,7 +14,7 @@ fn a_name_goes_wherever_it_stands_and_the_rest_stays() {
     let cases = [
         ("samples/Diag-wgs1-HG12345677/r2: read", format!("samples/{package}/r2: read")),
         ("HG12345677 waits", format!("{sample} waits")),
-        ("xhg12345677y", format!("x{sample}y")),
+        ("xxxhg12345677y", format!("xxx{sample}y")),
         ("DIAG-WGS1-HG12345677~r2", format!("{package}~r2")),
         ("artifact 2-1234.", format!("artifact {}.", key.pseudonym("2-1234"))),
         (

@@ -155,4 +155,4 @@ fn before(at: Timestamp, secs: u64) -> Timestamp {
 
 #[cfg(test)]
 #[path = "trouble_tests.rs"]
-mod tests;
+pub(super) mod tests;

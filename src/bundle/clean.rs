@@ -1,8 +1,13 @@
 //! Takes names and secrets out of everything that goes into a bundle.
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
+
 use serde_json::Value;
 
 use super::secrets::Secrets;
-use super::{BundleError, Site};
+use super::{BundleError, LINE, Site};
+use crate::fs::FsError;
+use crate::journal;
 use crate::tell::names::Known;
 use crate::tell::pseudonym::Key;
 use crate::tell::scrub::Scrubber;
@@ -19,8 +24,26 @@ impl Cleaner {
     pub fn of(site: &Site<'_>) -> Result<(Self, Vec<String>), BundleError> {
         let key = Key::of(&site.conf.state_dir)?;
         let secrets = Secrets::of(site.conf, site.settings).map_err(BundleError::Names)?;
-        let unknown = secrets.unknown.clone();
-        Ok((Self::new(key, &Known::of(site.fold, site.seen), secrets)?, unknown))
+        let mut unknown = secrets.unknown.clone();
+        let mut known = Known::of(site.fold, site.seen);
+        if let Some(damage) = &site.damage {
+            unknown.push(format!("{damage}: names behind that were taken from lines that are whole"));
+            let path = site.conf.state_dir.join(journal::FILE);
+            let file = File::open(&path).map_err(FsError::at("open", &path))?;
+            let mut file = BufReader::new(file);
+            let mut line = Vec::new();
+            loop {
+                line.clear();
+                let read = file.by_ref().take(LINE as u64).read_until(b'\n', &mut line);
+                if read.map_err(FsError::at("read", &path))? == 0 {
+                    break;
+                }
+                if let Ok(value) = serde_json::from_slice(&line) {
+                    known.json(&value);
+                }
+            }
+        }
+        Ok((Self::new(key, &known, secrets)?, unknown))
     }
 
     pub fn new(key: Key, known: &Known, secrets: Secrets) -> Result<Self, BundleError> {

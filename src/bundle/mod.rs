@@ -50,6 +50,8 @@ pub struct Site<'a> {
     pub settings: &'a Settings,
     /// The present, by the journal.
     pub fold: &'a Fold,
+    /// Why the journal could not be read to its end, if so: names behind that are taken from what still is JSON.
+    pub damage: Option<String>,
     /// The daemon's last word.
     pub seen: Option<&'a Snapshot>,
 }

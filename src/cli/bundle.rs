@@ -7,7 +7,7 @@ use super::exit::say;
 use super::{ConfArgs, Exit};
 use crate::bundle::{BundleError, Site, Wish, make};
 use crate::clock;
-use crate::journal::{self, Fold};
+use crate::journal::{self, Fold, JournalError};
 use crate::review::size;
 use crate::snapshot::Snapshot;
 
@@ -33,17 +33,23 @@ pub fn bundle(args: &BundleArgs) -> Result<(), Exit> {
     let conf = args.conf.check(&settings)?;
     let mut fold = Fold::default();
     let read = journal::read(&conf.state_dir, |line| fold.apply(&line));
-    // Of a journal that is damaged the names up to the damage are known; those behind it are not, so nothing may leave.
-    let _report = read.map_err(|e| {
-        Exit::no(format!("{}; without it nobody knows which names to take out", crate::chain(&e)))
-    })?;
+    let damage = match read {
+        Ok(_) => None,
+        Err(e @ JournalError::Damaged { .. }) => Some(crate::chain(&e)),
+        Err(e) => {
+            return Err(Exit::no(format!(
+                "{}; without it nobody knows which names to take out",
+                crate::chain(&e)
+            )));
+        }
+    };
     let seen = Snapshot::read(&conf.state_dir);
     let now = clock::now();
     let time = now.strftime("%Y%m%dT%H%M%SZ");
     let usual = || PathBuf::from(format!("tsd-import-support-{}-{}-{time}.tar.gz", conf.role, conf.host));
     let wish =
         Wish { out: args.out.clone().unwrap_or_else(usual), days: args.days, bytes: args.max_mb * 1_000_000 };
-    let site = Site { conf: &conf, settings: &settings, fold: &fold, seen: seen.as_ref() };
+    let site = Site { conf: &conf, settings: &settings, fold: &fold, damage, seen: seen.as_ref() };
     let index = make(&site, &wish, now).map_err(|e| match e {
         BundleError::Leak { .. } | BundleError::Names(_) => Exit::no(crate::chain(&e)),
         _ => Exit::config(crate::chain(&e)),

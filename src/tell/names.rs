@@ -2,7 +2,9 @@
 use std::collections::BTreeSet;
 
 use crate::journal::Fold;
-use crate::package::{Content, Draft};
+use serde_json::Value;
+
+use crate::package::{Content, Draft, PackageId};
 use crate::snapshot::Snapshot;
 
 /// Shorter ones are no names but letters.
@@ -37,7 +39,7 @@ impl Known {
             }
         }
         for id in seen.iter().flat_map(|seen| &seen.actors).flat_map(|actor| &actor.report.in_hand) {
-            if let Ok(id) = id.parse::<crate::package::PackageId>() {
+            if let Ok(id) = id.parse::<PackageId>() {
                 known.package(id.name.as_str());
             }
         }
@@ -72,6 +74,31 @@ impl Known {
             if part.chars().filter(char::is_ascii_digit).count() >= 4 {
                 self.add(part);
             }
+        }
+    }
+
+    /// All names in a line of a journal that could not be read as one.
+    pub fn json(&mut self, value: &Value) {
+        match value {
+            Value::String(text) => {
+                if let Ok(id) = text.parse::<PackageId>() {
+                    self.package(id.name.as_str());
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| self.json(item)),
+            Value::Object(fields) => {
+                for (field, value) in fields {
+                    let named = ["artifact", "who", "order", "to", "sample_id"].contains(&field.as_str());
+                    match value {
+                        // The id of an order stands under `order`, and so does all of one; `to` is also a state.
+                        Value::String(text) if named && text.chars().any(|c| c.is_ascii_digit()) => {
+                            self.package(text)
+                        }
+                        other => self.json(other),
+                    }
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
 

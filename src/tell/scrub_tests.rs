@@ -75,7 +75,7 @@ fn without_pseudonyms(text: &str) -> String {
     let mut rest = text.to_owned();
     while let Some(at) = rest.find("P-") {
         let end = (at + 11).min(rest.len());
-        rest.replace_range(at..end, "\u{0}");
+        rest.replace_range(at..end, "ß"); // a letter, as what stands there is
     }
     rest
 }

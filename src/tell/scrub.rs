@@ -73,7 +73,8 @@ fn is_word(text: &str, from: usize, to: usize) -> bool {
     let first = |t: &str| t.chars().next().is_some_and(char::is_alphanumeric);
     let [before, name, behind] =
         [text.get(..from), text.get(from..to), text.get(to..)].map(Option::unwrap_or_default);
-    !(last(before) && first(name)) && !(last(name) && first(behind))
+    let goes_on = last(before) && first(name) || last(name) && first(behind);
+    !goes_on
 }
 
 /// Stretches that overlap become one; those that only touch stay apart.

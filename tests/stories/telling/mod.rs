@@ -125,7 +125,7 @@ async fn a_night_is_told_on_all_channels_and_no_name_leaves() {
     let mails = ends.mail.came();
     let stopped = mails.iter().find_map(|mail| mail.split_once("ALARM: stopped (md5-mismatch)")).unwrap().1;
     let at = stopped.find("samples/P-").unwrap() + "samples/".len();
-    let pseudonym = &stopped[at..at + 11];
+    let pseudonym = stopped.get(at..at + 11).unwrap();
     let said = text(&world.command(Role::Nsc, &["pseudonym", pseudonym]).stdout);
     assert!(said.contains(&format!("{pseudonym}  {PROJECT}-{}", dna[2])), "{said}");
     let back = text(&world.command(Role::Nsc, &["pseudonym", &dna[2]]).stdout);

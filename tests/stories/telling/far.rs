@@ -7,8 +7,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
 
 /// How a far end behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +26,11 @@ pub struct Far {
     pub port: u16,
     mood: Arc<Mutex<Mood>>,
     came: Arc<Mutex<Vec<String>>>,
-    faults: Arc<Mutex<Vec<String>>>,
+    pub faults: Arc<Mutex<Vec<String>>>,
 }
 
 impl Far {
-    fn new(port: u16) -> Self {
+    pub fn new(port: u16) -> Self {
         let mood = Arc::new(Mutex::new(Mood::Well));
         Self { port, mood, came: Arc::default(), faults: Arc::default() }
     }
@@ -60,7 +60,7 @@ pub async fn mail_server() -> Far {
         while let Ok((stream, _)) = listener.accept().await {
             let far = serving.clone();
             drop(tokio::spawn(async move {
-                if let Err(fault) = converse(stream, &far).await {
+                if let Err(fault) = converse(stream, &far, Stage::Plain).await {
                     far.faults.lock().unwrap().push(fault);
                 }
             }));
@@ -69,17 +69,39 @@ pub async fn mail_server() -> Far {
     far
 }
 
-/// One conversation, strictly in order: EHLO, MAIL, RCPT…, DATA, QUIT; lines end with CRLF and are not longer than 1000.
-async fn converse(stream: TcpStream, far: &Far) -> Result<(), String> {
+/// What was before a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Nothing.
+    Plain,
+    /// TLS from the first byte: whoever sends has to log in.
+    Wrapped,
+    /// The same, and it was greeted before.
+    Begun,
+}
+
+/// User `u` with its password, as `AUTH PLAIN` says it.
+const LOGIN: &str = "AUTH PLAIN AHUAbWFpbC1wYXNzd29yZC1zZWNyZXQ=";
+
+/// One conversation, strictly in order: EHLO, (AUTH,) MAIL, RCPT…, DATA, QUIT; lines end with CRLF and are not longer than 1000.
+pub async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    far: &Far,
+    before: Stage,
+) -> Result<(), String> {
     if far.mood() == Mood::Hanging {
         tokio::time::sleep(Duration::from_secs(600)).await;
     }
+    let (needs_login, mut greeted) = (before != Stage::Plain, before == Stage::Begun);
     let mut stream = BufReader::new(stream);
     let mut line = String::new();
     let (mut stage, mut mail) = (0, String::new());
     let mut answer = "220 strict.example.org".to_owned();
     loop {
-        stream.write_all(format!("{answer}\r\n").as_bytes()).await.map_err(|e| e.to_string())?;
+        if !std::mem::take(&mut greeted) {
+            stream.write_all(format!("{answer}\r\n").as_bytes()).await.map_err(|e| e.to_string())?;
+            stream.flush().await.map_err(|e| e.to_string())?;
+        }
         if answer.starts_with("221") || answer.starts_with("4") {
             return Ok(());
         }
@@ -91,8 +113,13 @@ async fn converse(stream: TcpStream, far: &Far) -> Result<(), String> {
         let verb = said.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
         answer = match (verb.as_str(), stage) {
             ("EHLO", 0) if said.len() > 5 => {
+                stage = if needs_login { 5 } else { 1 };
+                let login = if needs_login { "250-AUTH PLAIN\r\n" } else { "" };
+                format!("250-strict.example.org\r\n{login}250 8BITMIME")
+            }
+            ("AUTH", 5) if said == LOGIN => {
                 stage = 1;
-                "250-strict.example.org\r\n250 8BITMIME".into()
+                "235 come in".into()
             }
             ("MAIL", 1 | 4) if said.starts_with("MAIL FROM:<") => {
                 if far.mood() == Mood::Failing {
@@ -109,6 +136,7 @@ async fn converse(stream: TcpStream, far: &Far) -> Result<(), String> {
             }
             ("DATA", 3) => {
                 stream.write_all(b"354 go on\r\n").await.map_err(|e| e.to_string())?;
+                stream.flush().await.map_err(|e| e.to_string())?;
                 loop {
                     line.clear();
                     if stream.read_line(&mut line).await.map_err(|e| e.to_string())? == 0 {

@@ -1,6 +1,7 @@
 //! People are told what is out of order and when it is over, by mail, webhook and command, and no name of a sample leaves; a channel
 //! that is out of order itself holds nothing up.
 mod far;
+mod tls;
 
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;

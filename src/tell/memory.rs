@@ -108,7 +108,8 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// What the state directory keeps; nothing if telling begins now. A file that cannot be understood is moved aside, and said.
+    /// What the state directory keeps; nothing if telling begins now. A file that cannot be understood is said
+    /// in the log, and begun anew.
     pub fn read(state_dir: &Path) -> Result<Self, FsError> {
         let path = state_dir.join(FILE);
         let bytes = match std::fs::read(&path) {

@@ -10,6 +10,7 @@
 //! - [`role`] draws the pipeline, once. [`nsc`] and [`tsd`] are the two sides, in order of flow.
 //! - [`daemon`] is the process around the supervisor: signals, pulse, state directory, silence; [`reload`], [`stop`], [`notify`].
 //! - [`control`] is how a running daemon is asked: a socket, metrics, events.
+//! - [`tell`] tells people: alarms, what is over, a summary of the day.
 //! - [`supervisor`] keeps actors alive and knows nothing of packages. [`package`] is what flows and knows nothing of actors.
 //! - [`journal`] is the truth; a message between actors is a doorbell. A lost or doubled message costs time, never data.
 //! - [`store`] (S3) and [`clarity`] (LIMS) are clients; [`disk`] keeps what blocks off the actors, [`fs`] writes so that a
@@ -27,6 +28,7 @@ compile_error!("the supervisor catches panics: build with panic = \"unwind\"");
 pub mod acts;
 pub mod aside;
 pub mod blame;
+pub mod bundle;
 pub mod clarity;
 pub mod cli;
 pub mod clock;
@@ -58,6 +60,7 @@ pub mod snapshot;
 pub mod stop;
 pub mod store;
 pub mod supervisor;
+pub mod tell;
 pub mod tsd;
 
 /// An error with all its causes on one line.

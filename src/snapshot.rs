@@ -14,6 +14,7 @@ use crate::nsc::cleaning::Resting;
 use crate::store::Wire;
 use crate::supervisor::ChildStatus;
 use crate::supervisor::meter::Motion;
+use crate::tell::ChannelStatus;
 use crate::tsd::Standing;
 use crate::tsd::share::Sharing;
 
@@ -53,6 +54,9 @@ pub struct Snapshot {
     /// Open alarms about something that does not happen.
     #[serde(default)]
     pub silences: Vec<Silence>,
+    /// The ways by which people are told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<ChannelStatus>,
     /// Set while it is on the way out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopping: Option<Stopping>,
@@ -107,6 +111,7 @@ impl Snapshot {
             resting: None,
             share: None,
             silences: Vec::new(),
+            channels: Vec::new(),
             stopping: None,
         }
     }

@@ -25,6 +25,7 @@ pub fn check(args: &CheckArgs) -> Result<(), Exit> {
     let conf = args.conf.load()?;
     conf.check_files().map_err(Exit::config)?;
     conf.check_receipts().map_err(Exit::config)?;
+    conf.tell.check_files().map_err(Exit::config)?;
     say(format_args!(
         "the configuration is good: role {}, host {}, store {} bucket {}, {}",
         conf.role,

@@ -7,9 +7,11 @@ use clap::Args;
 use super::exit::say;
 use super::{ConfArgs, Exit};
 use crate::chain;
+use crate::conf::{Complaints, Conf};
 use crate::disk::Disks;
 use crate::doctor::{Report, examine, judge::judge};
 use crate::fs;
+use crate::snapshot::Snapshot;
 
 /// Options of `doctor`.
 #[derive(Args, Debug, Clone)]
@@ -49,6 +51,9 @@ pub fn doctor(args: &DoctorArgs) -> Result<(), Exit> {
     } else {
         print(&report)?;
     }
+    if !args.json {
+        channels(&conf)?;
+    }
     if let Some(path) = &args.write {
         let text = format!("# Found by tsd-import doctor at {}.\n{}", conf.store.endpoint, toml(&report));
         fs::write_durably(path, text.as_bytes()).map_err(|e| Exit::no(chain(&e)))?;
@@ -59,6 +64,21 @@ pub fn doctor(args: &DoctorArgs) -> Result<(), Exit> {
         75 => Err(Exit::temporary("the store could not be asked now; try again later")),
         _ => Err(Exit::config(format!("{faults} thing(s) must be mended: they are marked with !"))),
     }
+}
+
+/// How the channels are that tell people, and what they lack.
+fn channels(conf: &Conf) -> Result<(), Exit> {
+    let seen = Snapshot::read(&conf.state_dir);
+    for channel in seen.iter().flat_map(|seen| &seen.channels) {
+        let bad = if channel.why.is_some() { '!' } else { ' ' };
+        say(format_args!("{bad}  channel {channel}"))?;
+    }
+    if let Err(Complaints(all)) = conf.tell.check_files() {
+        for one in all {
+            say(format_args!("!  {one}"))?;
+        }
+    }
+    Ok(())
 }
 
 fn toml(report: &Report) -> String {

@@ -3,6 +3,7 @@ mod acts;
 mod area;
 mod ask;
 mod bucket;
+mod bundle;
 mod clean;
 mod config;
 mod control;
@@ -16,11 +17,13 @@ mod list;
 mod lookout;
 mod manual;
 mod owned;
+mod pseudonym;
 mod reconcile;
 mod review;
 mod run;
 mod status;
 mod supersede;
+mod tell;
 mod verify;
 mod why;
 
@@ -154,6 +157,19 @@ enum Command {
     /// Ask a running daemon, in raw form
     #[command(subcommand)]
     Control(ControlCommand),
+    /// Say whom a pseudonym means, or what a name is called in messages; here alone, it asks the state directory's key
+    ///
+    /// Exit codes: 0 known; 1 nobody here is called so.
+    Pseudonym(pseudonym::PseudonymArgs),
+    /// Send a message through the configured channels, now, and say what became of it
+    ///
+    /// Exit codes: 0 all of them took it; 1 not all; 78 there is no such channel.
+    Tell(tell::TellArgs),
+    /// Pack logs, configuration, journal and facts into one file that may leave: ids are pseudonyms, secrets are gone
+    ///
+    /// The finished file is searched for every known name and secret; one hit, and it is not kept. Exit codes: 0 done; 1 not kept;
+    /// 78 configuration, or the file is there already.
+    SupportBundle(bundle::BundleArgs),
     /// Look at the journal
     #[command(subcommand)]
     Journal(JournalCommand),
@@ -220,6 +236,9 @@ impl Cli {
             Command::Undrain(args) => acts::undrain(&args),
             Command::Supersede(args) => supersede::supersede(&args),
             Command::Control(ControlCommand::Get(args)) => control::get(&args),
+            Command::Pseudonym(args) => pseudonym::pseudonym(&args),
+            Command::Tell(args) => tell::tell(&args),
+            Command::SupportBundle(args) => bundle::bundle(&args),
             Command::Journal(JournalCommand::Verify(args)) => journal::verify(&args),
             Command::Config(ConfigCommand::Check(args)) => config::check(&args),
             Command::Doctor(args) => doctor::doctor(&args),

@@ -47,6 +47,7 @@ const TABLE: [(Class, &[&str]); 2] = [
             "store.timezone",
             "store.timetable.*",
             "alarm.*",
+            "tell.*",
         ],
     ),
     (

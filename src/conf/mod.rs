@@ -4,6 +4,7 @@ mod live;
 mod read;
 mod reader;
 mod settings;
+mod tell;
 mod types;
 mod wire;
 mod zone;
@@ -19,6 +20,7 @@ pub use live::{Class, class};
 use reader::Reader;
 pub use reader::{Complaints, length_of_time};
 pub use settings::{DEFAULTS, Settings};
+pub use tell::{Address, ChannelConf, Format, From, Names, OfDay, Server, Span, TellConf, Through, Tls, Via};
 pub use types::{
     Again, AlarmConf, CleaningConf, CompleteAfter, Conf, LimsConf, LogConf, NscConf, OnFailure, OnInvalid,
     OrderSource, OrdersConf, ReadsCheck, Role, Side, StoreConf, SupervisorConf, TransferConf, WorkConf,
@@ -75,6 +77,7 @@ impl Conf {
         }
         let work = read::work(&mut r);
         let alarm = read::alarm(&mut r);
+        let tell = tell::tell(&mut r);
         let store = read::store(&mut r);
         // Bytes that move, or that a limit of ours holds back, are signs of life however long they take; nothing else needs time of a store
         // that does not answer.
@@ -105,6 +108,7 @@ impl Conf {
                 supervisor: supervisor?,
                 work: work?,
                 alarm,
+                tell,
                 store,
                 side,
             })

@@ -60,6 +60,25 @@ impl Settings {
         self.values.get(key).map(text)
     }
 
+    /// Every key with its value, as it may be shown to anybody: without what may be a credential, and without people's addresses.
+    pub fn shown(&self) -> BTreeMap<&str, String> {
+        let shown = |(key, value): (&String, &Value)| match is_private(key) {
+            true if text(value).is_empty() => String::new(),
+            true => "***".to_owned(),
+            false => without_passwords(&text(value).replace('\u{1f}', ", ")),
+        };
+        self.values.iter().map(|pair| (pair.0.as_str(), shown(pair))).collect()
+    }
+
+    /// Values that may be credentials and stand in the settings themselves.
+    pub fn secret_values(&self) -> Vec<String> {
+        let of_headers = self.values.iter().filter(|(key, _)| key.starts_with("store.headers."));
+        let proxy = self.text("store.proxy").filter(|proxy| proxy.contains('@')).into_iter();
+        let proxy = proxy.filter_map(|proxy| Some(proxy.rsplit_once('@')?.0.rsplit_once(':')?.1.to_owned()));
+        // A header such as the name of a project is short and no secret; a token in one is long.
+        of_headers.map(|(_, value)| text(value)).filter(|value| value.len() >= 16).chain(proxy).collect()
+    }
+
     /// Keys that are new, gone or have another value in `new`.
     pub fn differing(&self, new: &Self) -> Vec<String> {
         let keys: BTreeSet<&str> = self.keys().chain(new.keys()).collect();
@@ -73,6 +92,14 @@ impl Settings {
         let values = kept.chain(taken).map(|(k, v)| (k.clone(), v.clone())).collect();
         Self { values, file: new.file.clone() }
     }
+}
+
+/// What may be a credential or says who somebody is. A path to a secret is none.
+fn is_private(key: &str) -> bool {
+    let last = key.rsplit('.').next().unwrap_or(key);
+    key.starts_with("store.headers.")
+        || ["store.access_key", "lims.user", "lims.reviewer"].contains(&key)
+        || (key.starts_with("tell.channel.") && ["to", "from", "user", "args"].contains(&last))
 }
 
 /// A value for comparison. The separator cannot stand in a TOML value of ours, so two lists never look alike by accident.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::control::ControlConf;
+use super::tell::TellConf;
 use super::wire::{Checksum, Endurance, PaceConf, Proxy};
 use super::zone::TsdConf;
 use crate::package::{Kind, Name, Priority, Window};
@@ -65,6 +66,8 @@ pub struct Conf {
     pub work: WorkConf,
     /// When silence is an alarm.
     pub alarm: AlarmConf,
+    /// Who is told of what.
+    pub tell: TellConf,
     /// The object store.
     pub store: StoreConf,
     /// What only this side needs.

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use crate::acts::Site;
 use crate::aside::Aside;
 use crate::clock;
-use crate::conf::{AlarmConf, Complaints, Conf};
+use crate::conf::{AlarmConf, Complaints, Conf, TellConf};
 use crate::control::Control;
 use crate::journal::{Event, Journal};
 use crate::log::Level;
@@ -31,6 +31,7 @@ use crate::notify::Notifier;
 use crate::reload::{Reloader, Reread};
 use crate::role::{self, Assembly};
 use crate::supervisor::{Dice, Limits, Observer, Retune, Shutdown, Strategy, Supervisor, runtime};
+use crate::tell::{self, Teller};
 pub use end::End;
 use pulse::Pulse;
 pub use wishes::Signals;
@@ -91,6 +92,8 @@ impl Daemon<'_> {
             acts,
             notices: unasked,
         };
+        let (telling, rules) = watch::channel(self.conf.tell.clone());
+        let channels = tell::Board::default();
         let pulse = Pulse {
             supervisor: supervisor.clone(),
             journal: self.journal.clone(),
@@ -101,6 +104,7 @@ impl Daemon<'_> {
             stock: self.assembly.stock.clone(),
             share: self.assembly.share.clone(),
             notifier: notifier.clone(),
+            channels: channels.clone(),
             drain: self.conf.supervisor.drain,
             stopping,
             started: clock::now(),
@@ -110,6 +114,16 @@ impl Daemon<'_> {
         let (there, asker) = (runtime().handle(), wishes.asker());
         let ear = ear::listen(self.journal.clone(), latest.clone(), limits, asker.clone());
         let _levers = beside.spawn_on(levers.keep(), there);
+        let teller = Teller {
+            state_dir: dir.clone(),
+            role: self.conf.role,
+            host: self.conf.host.to_string(),
+            journal: self.journal.clone(),
+            latest: latest.clone(),
+            rules,
+            board: channels,
+        };
+        let _teller = beside.spawn_on(tell::keep(teller), there);
         let _pulse = beside.spawn_on(pulse.beat(news), there);
         let _desk = beside.spawn_on(desk::keep(dir, latest, asker), there);
         let _ear = beside.spawn_on(ear, there);
@@ -155,7 +169,7 @@ impl Daemon<'_> {
                 reread = finished(&mut reading) => {
                     reading = None;
                     if leaving.borrow().is_none() {
-                        if let Some(limits) = self.reloaded(reread, &tuning) {
+                        if let Some(limits) = self.reloaded(reread, &tuning, &telling) {
                             supervisor.do_send(Retune(limits));
                         }
                         notifier.ready();
@@ -182,7 +196,12 @@ impl Daemon<'_> {
 
     /// Takes over what was read and returns the supervisor's new limits, or says why not. Waits for nothing: a state directory
     /// that hangs must not keep us from hearing a signal.
-    fn reloaded(&mut self, read: Result<Reread, String>, alarm: &watch::Sender<AlarmConf>) -> Option<Limits> {
+    fn reloaded(
+        &mut self,
+        read: Result<Reread, String>,
+        alarm: &watch::Sender<AlarmConf>,
+        telling: &watch::Sender<TellConf>,
+    ) -> Option<Limits> {
         let taken = read.and_then(|reread| self.assembly.retune(&reread.conf).map(|()| reread));
         let reread = match taken {
             Ok(reread) => reread,
@@ -195,6 +214,7 @@ impl Daemon<'_> {
             tracing::error!(why, "the level of the log stays as it was");
         }
         let _was = alarm.send_replace(reread.conf.alarm);
+        let _was = telling.send_replace(reread.conf.tell.clone());
         let limits = reread.conf.supervisor.limits;
         let (changed, needs_restart) = (reread.changed.clone(), reread.needs_restart.clone());
         self.reloader.adopt(reread);

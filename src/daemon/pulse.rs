@@ -20,6 +20,7 @@ use crate::snapshot::{self, Late, Snapshot};
 use crate::store::Store;
 use crate::supervisor::meter::Board;
 use crate::supervisor::{ChildStatus, Status, Supervisor};
+use crate::tell;
 use crate::tsd::{Senders, Share};
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -40,6 +41,7 @@ pub(super) struct Pulse {
     pub share: Share,
     pub notifier: Arc<Notifier>,
     pub drain: Duration,
+    pub channels: tell::Board,
     pub stopping: watch::Receiver<Option<Stopping>>,
     pub started: Timestamp,
 }
@@ -105,6 +107,7 @@ impl Pulse {
             resting: self.stock.now(),
             share: self.share.now(),
             silences: self.journal.view().silences().cloned().collect(),
+            channels: self.channels.now(),
             stopping,
         }
     }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::acted::{Acted, Lever};
 use super::event::{Cleaned, Event, Facts, Line, Phase};
 use super::levers::{self, Levers};
+use super::lives::Lives;
 use super::rows::{Doubt, OrderRow, Row, SentChain, Silence};
 use crate::package::{
     Chains, Draft, Kind, Link, Name, OrderId, PackageId, Priority, RECENT, Revision, Sender, Sha256Hex, State,
@@ -45,6 +46,7 @@ pub struct Fold {
     /// See [`Fold::seat`].
     seat: Option<String>,
     silences: BTreeMap<String, Silence>,
+    lives: Lives,
     /// By artifact.
     doubts: BTreeMap<String, Doubt>,
     /// The last move into each state.
@@ -168,14 +170,17 @@ impl Fold {
                 self.cleaned(package, *done, Cleaned { at, bytes: *bytes, proof, by, why });
             }
             Event::Acted(Acted { act, .. }) => self.acted(act),
-            Event::Started { .. } => self.started = Some(at),
+            Event::Started { .. } => {
+                self.started = Some(at);
+                self.lives.begin(at);
+            }
+            Event::Stopped { exit, why } => self.lives.end(*exit, why),
             Event::Silent { what, why, last } => {
                 let silence = Silence { what: what.clone(), why: why.clone(), last: *last, since: at };
                 drop(self.silences.insert(what.clone(), silence));
             }
             Event::Heard { what, .. } => drop(self.silences.remove(what)),
-            Event::Stopped { .. }
-            | Event::Incident(_)
+            Event::Incident(_)
             | Event::Restarted { .. }
             | Event::Degraded { .. }
             | Event::Recovered { .. }
@@ -370,6 +375,11 @@ impl Fold {
     /// Open alarms about something that does not happen. They outlive the process: only `Heard` ends one.
     pub fn silences(&self) -> impl Iterator<Item = &Silence> {
         self.silences.values()
+    }
+
+    /// How the lives of daemons on this journal ended.
+    pub fn lives(&self) -> &Lives {
+        &self.lives
     }
 
     /// The chains of commits of those whose packages came here.

@@ -59,6 +59,10 @@ impl StatusAnswer {
             let line = format!("! {} of {}: no daemon starts until it is removed", stop.file, stop.by);
             page.say(Tone::Bad, &line);
         }
+        let channels = self.daemon.iter().flat_map(|seen| &seen.channels);
+        for channel in channels.filter(|channel| channel.why.is_some() || channel.lost > 0) {
+            page.say(Tone::Bad, &format!("! channel {channel}"));
+        }
         for lever in &self.levers {
             page.say(Tone::Odd, lever);
         }

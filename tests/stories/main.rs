@@ -51,6 +51,7 @@ mod signals;
 mod silence;
 mod split;
 mod stop;
+mod telling;
 mod two_hosts;
 mod work_orders;
 mod world;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::Fold;
 use crate::journal::event::{Cleaned, Facts, Phase};
 use crate::journal::levers::Levers;
+use crate::journal::lives::Lives;
 use crate::journal::rows::{Doubt, OrderRow, Row, SentChain, Silence};
 use crate::package::{Chains, Name, Order, OrderId, PackageId, Priority, Sender, State};
 
@@ -31,6 +32,7 @@ struct Kept<'a> {
     doubts: Cow<'a, BTreeMap<String, Doubt>>,
     entered: Cow<'a, BTreeMap<State, Timestamp>>,
     levers: Cow<'a, Levers>,
+    lives: Cow<'a, Lives>,
     newest: Option<Timestamp>,
     technician: Cow<'a, Option<String>>,
     lines: u64,
@@ -173,6 +175,7 @@ impl Fold {
             doubts,
             entered,
             levers,
+            lives,
             newest,
             technician,
             lines,
@@ -191,6 +194,7 @@ impl Fold {
             doubts: Cow::Borrowed(doubts),
             entered: Cow::Borrowed(entered),
             levers: Cow::Borrowed(levers),
+            lives: Cow::Borrowed(lives),
             newest: *newest,
             technician: Cow::Borrowed(technician),
             lines: *lines,
@@ -228,6 +232,7 @@ impl Fold {
             doubts: kept.doubts.into_owned(),
             entered: kept.entered.into_owned(),
             levers: kept.levers.into_owned(),
+            lives: kept.lives.into_owned(),
             newest: kept.newest,
             technician: kept.technician.into_owned(),
             lines: kept.lines,

@@ -1,5 +1,6 @@
 //! A night on duty: a hundred packages, a store that answers 503, two poisoned packages, an urgent sample, a full disk, one package held.
 //! Then the questions of whoever comes in the morning, each answered by one command.
+use std::cell::RefCell;
 use std::process::Output;
 use std::time::{Duration, Instant};
 
@@ -20,14 +21,22 @@ const HELD: &str = "analyses-results/singles/Diag-result-07/r1";
 /// Its bytes are changed in the bucket.
 const CHANGED: &str = "analyses-results/singles/Diag-result-13/r1";
 
+thread_local! {
+    /// Answers that were not right: all of them are told.
+    static WRONG: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
 /// One question: the command, its exit code, and what must stand in the answer.
 fn asks(w: &World, role: Role, args: &[&str], code: i32, words: &[&str]) -> String {
     let (begun, done) = (Instant::now(), w.command(role, args));
     let said = told(&done);
     println!("{role}: {} ({} ms)", args.join(" "), begun.elapsed().as_millis());
-    assert_eq!(done.status.code(), Some(code), "{args:?}: {said}");
-    for word in words {
-        assert!(said.contains(word), "{args:?} should say {word:?}:\n{said}");
+    let missing: Vec<&&str> = words.iter().filter(|word| !said.contains(**word)).collect();
+    if done.status.code() != Some(code) || !missing.is_empty() {
+        let (got, all) = (done.status.code(), args.join(" "));
+        WRONG.with_borrow_mut(|wrong| {
+            wrong.push(format!("{all}: exit code {got:?}, {code} is right; not said: {missing:?}\n{said}"))
+        });
     }
     said
 }
@@ -58,14 +67,15 @@ fn evening(world: &mut World) -> (Vec<String>, String) {
     (sample_ids(&world.samples), format!("samples/{PROJECT}-{dna}/r1"))
 }
 
-#[tokio::test]
+// The store of the site must answer while a command is waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_night_on_duty_and_the_questions_of_the_morning() {
     if !this_machine_lets_us_mount() {
         return;
     }
     let mut world = world().await;
     let (samples, poisoned) = evening(&mut world);
-    let urgent = world.samples[2].clone();
+    let urgent = world.samples[0].clone();
     let many = SAMPLES as usize + RESULTS + 1;
 
     // The store answers 503 to everything.
@@ -107,6 +117,8 @@ async fn a_night_on_duty_and_the_questions_of_the_morning() {
         asks(&world, Role::Tsd, &["why", &urgent], 0, &["The daemon does not run", "ready", "handed over"]);
     let _said = asks(&world, Role::Nsc, &["status"], 1, &["NOT RUNNING", "1 held"]);
     assert!(samples.iter().all(|id| world.state(Role::Tsd, id) == Some(State::Ready)));
+    let wrong = WRONG.take();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
 /// Fifteen questions.
@@ -121,7 +133,7 @@ fn morning(w: &World, urgent: &str, poisoned: &str, many: usize) {
     // 3: is the urgent sample in production, and since when?
     let _said = asks(w, tsd, &["why", urgent], 0, &["ready", "urgent", "handed over", "[verifier]"]);
     // 4, 5: why is this one not in production, what is to be done?
-    let _said = asks(w, nsc, &["why", dna], 0, &["quarantined", "stopped as", "bytes-differ", "what to do"]);
+    let _said = asks(w, nsc, &["why", dna], 0, &["quarantined", "stopped as", "md5-mismatch", "what to do"]);
     let _said = asks(w, tsd, &["why", CHANGED], 0, &["quarantined", "calls.vcf", "what to do"]);
     // 6: and this one?
     let who = std::env::var("USER").unwrap_or_default();
@@ -138,7 +150,8 @@ fn morning(w: &World, urgent: &str, poisoned: &str, many: usize) {
     let _said = asks(w, nsc, &["review"], 1, &["outages", "stopped", poisoned]);
     let _said = asks(w, tsd, &["review"], 1, &["outages", "stopped", CHANGED]);
     // 12: who had this sample, and is that certain?
-    let _said = asks(w, tsd, &["custody", urgent], 0, &["READY", "sha256sum"]);
+    let _said =
+        asks(w, tsd, &["custody", urgent], 0, &["handed over", "sha256sum", "every byte was read back"]);
     // 13: was the journal touched?
     let _said = asks(w, tsd, &["journal", "verify"], 0, &[]);
     // 14: what do the numbers say?
@@ -147,7 +160,7 @@ fn morning(w: &World, urgent: &str, poisoned: &str, many: usize) {
         assert!(!said.contains(name), "{name} in the metrics");
     }
     // 15: does it fit together?
-    let _said = asks(w, nsc, &["reconcile"], 1, &[HELD]);
+    let _said = asks(w, nsc, &["reconcile"], 0, &["0 difference(s)"]);
     let held: Duration = {
         let fold = w.fold(nsc);
         let row = fold.package(&HELD.parse().unwrap()).unwrap();

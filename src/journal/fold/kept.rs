@@ -381,7 +381,7 @@ mod tests {
         let shape = Sha256Hex::of(&full().bytes());
         assert_eq!(
             (FORM, shape.as_str()),
-            (1, "2a38c7ea3a1a72dc9339e464e84dde161129ca184332959bfab16e5faece850e")
+            (2, "053da759bfbfa8488a6b00b8aa98455a83bc84367354312d6ff143479fea9d5b")
         );
     }
 }

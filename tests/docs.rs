@@ -94,7 +94,10 @@ fn the_commands_of_the_readme_exist() {
 }
 
 fn ours(args: &[&str]) -> std::process::Output {
-    std::process::Command::new(env!("CARGO_BIN_EXE_tsd-import")).args(args).output().expect("the program starts")
+    std::process::Command::new(env!("CARGO_BIN_EXE_tsd-import"))
+        .args(args)
+        .output()
+        .expect("the program starts")
 }
 
 #[test]

@@ -251,7 +251,14 @@ impl StatusAnswer {
         if !self.stopped.shown.is_empty() {
             let all = self.stopped.shown.len() + self.stopped.more;
             page.gap();
-            page.say(Tone::Bad, &format!("{} wait for a person:", count(all as u64, "stopped package")));
+            page.say(
+                Tone::Bad,
+                &format!(
+                    "{} {} for a person:",
+                    count(all as u64, "stopped package"),
+                    if all == 1 { "waits" } else { "wait" }
+                ),
+            );
         }
         for s in &self.stopped.shown {
             let why = s.reason.map_or("held", Reason::code);

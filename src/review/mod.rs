@@ -7,7 +7,7 @@
 //! The journal is the truth where there is one; the log says the same under the same names, so that a copy of it is enough on
 //! another host. All of it is pure but the reading of files; nothing locks, maps or changes what it reads.
 mod answer;
-mod charts;
+pub(crate) mod charts;
 mod finish;
 mod flow;
 mod fold;

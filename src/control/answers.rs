@@ -2,6 +2,8 @@
 //!
 //! The present is looked at on a thread that may block: the stop file lies on a disk that may hang, and a long list is not made on a
 //! thread that others wait for. The journal's present is held for as long as one answer is made and no longer.
+use std::path::Path;
+
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -18,7 +20,6 @@ use super::problem::{Problem, json_answer};
 use super::routes::Route;
 use crate::clock;
 use crate::journal;
-use crate::package::{OrderId, PackageId};
 use crate::present::{Filter, ListAnswer, Present, StatusAnswer, WhyAnswer};
 use crate::stop::Stop;
 
@@ -96,21 +97,11 @@ pub(super) fn why() -> Route {
                 Err(why) => return refused(&why),
             };
             let dir = known.state_dir().to_owned();
-            let told = move |present: Present<'_>| {
-                let answer = present.why(&what);
-                let wants = answer.wants().map(|(package, order)| (package.clone(), order.cloned()));
-                (answer, wants)
+            let add = move |answer| match told_whole(&dir, answer) {
+                Ok(answer) => json_answer(StatusCode::OK, answer),
+                Err(problem) => problem.into_response(),
             };
-            let add = move |(answer, wants): (WhyAnswer, Option<(PackageId, Option<OrderId>)>)| match wants {
-                None => json_answer(StatusCode::OK, answer),
-                Some((package, order)) => match journal::about(&dir, &package, order.as_ref()) {
-                    Ok(about) => json_answer(StatusCode::OK, answer.with(&about)),
-                    Err(e) => {
-                        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, crate::chain(&e)).into_response()
-                    }
-                },
-            };
-            made(known, told, add).await
+            made(known, move |present| present.why(&what), add).await
         }),
     }
 }
@@ -146,7 +137,16 @@ pub(super) fn packages() -> Route {
     }
 }
 
-fn refused(why: &QueryRejection) -> Response {
+/// The same with what the package's own lines tell; reads the journal, so it may block.
+pub(super) fn told_whole(dir: &Path, answer: WhyAnswer) -> Result<WhyAnswer, Problem> {
+    let Some((package, order)) = answer.wants() else { return Ok(answer) };
+    match journal::about(dir, package, order) {
+        Ok(about) => Ok(answer.with(&about)),
+        Err(e) => Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, crate::chain(&e))),
+    }
+}
+
+pub(super) fn refused(why: &QueryRejection) -> Response {
     Problem::new(StatusCode::BAD_REQUEST, why.body_text()).into_response()
 }
 
@@ -155,7 +155,7 @@ async fn answered(known: Known, say: impl FnOnce(Present<'_>) -> Response + Send
 }
 
 /// `look` sees the present, `then` goes on without it.
-async fn made<T>(
+pub(super) async fn made<T>(
     known: Known,
     look: impl FnOnce(Present<'_>) -> T + Send + 'static,
     then: impl FnOnce(T) -> Response + Send + 'static,

@@ -6,7 +6,9 @@
 use std::net::IpAddr;
 
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use subtle::ConstantTimeEq;
 
 use super::problem::Problem;
@@ -44,7 +46,7 @@ pub fn admit(door: &Door, request: &Parts) -> Result<(), Problem> {
         return Err(Problem::new(StatusCode::FORBIDDEN, why));
     }
     host(request)?;
-    origin(&request.headers)?;
+    origin(request)?;
     if let Door::Port { token } = door {
         bearer(&request.headers, token)?;
     }
@@ -80,7 +82,13 @@ fn host(request: &Parts) -> Result<(), Problem> {
 }
 
 /// A browser says where a page came from: another site's has no business here.
-fn origin(headers: &HeaderMap) -> Result<(), Problem> {
+/// Following a link from there is no business: the answer is seen by the person and not by that site.
+fn origin(request: &Parts) -> Result<(), Problem> {
+    let headers = &request.headers;
+    let says = |name: &str, value: &str| headers.get(name).is_some_and(|said| said == value);
+    let follows = request.method == Method::GET
+        && says("sec-fetch-mode", "navigate")
+        && says("sec-fetch-dest", "document");
     let foreign = match text(headers, header::ORIGIN) {
         None => headers.contains_key(header::ORIGIN),
         Some(origin) => {
@@ -88,20 +96,31 @@ fn origin(headers: &HeaderMap) -> Result<(), Problem> {
             !authority.is_some_and(is_loopback)
         }
     };
-    let cross = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
+    let cross = says("sec-fetch-site", "cross-site") && !follows;
     if foreign || cross {
         return Err(Problem::new(StatusCode::FORBIDDEN, "a page of another site may not ask here"));
     }
     Ok(())
 }
 
+/// A browser can send a name and a password only; the name is nobody's.
+fn password(pair: &str) -> Option<Vec<u8>> {
+    let mut pair = STANDARD.decode(pair).ok()?;
+    let colon = pair.iter().position(|byte| *byte == b':')?;
+    Some(pair.split_off(colon + 1))
+}
+
 fn bearer(headers: &HeaderMap, token: &Secret) -> Result<(), Problem> {
     let brought = text(headers, header::AUTHORIZATION).and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        match scheme.to_ascii_lowercase().as_str() {
+            "bearer" => Some(token.trim().as_bytes().to_vec()),
+            "basic" => password(token.trim()),
+            _ => None,
+        }
     });
     // The length of a token is no secret.
-    let right = brought.is_some_and(|b| bool::from(b.as_bytes().ct_eq(token.expose().as_bytes())));
+    let right = brought.as_ref().is_some_and(|b| bool::from(b.ct_eq(token.expose().as_bytes())));
     if right {
         return Ok(());
     }
@@ -183,6 +202,14 @@ mod tests {
         assert_eq!(from("origin", "null"), Some(403));
         assert_eq!(from("sec-fetch-site", "cross-site"), Some(403));
         assert_eq!(from("sec-fetch-site", "same-origin"), None);
+        let link = |method: &str, dest| {
+            let request = Request::builder().method(method).uri("/").header("host", "localhost:8080");
+            let request = request.header("sec-fetch-site", "cross-site").header("sec-fetch-mode", "navigate");
+            let parts = request.header("sec-fetch-dest", dest).body(()).unwrap().into_parts().0;
+            admit(&socket(1000), &parts).err().map(|problem| problem.status().as_u16())
+        };
+        assert_eq!(link("GET", "document"), None, "a link may be followed");
+        assert_eq!((link("POST", "document"), link("GET", "iframe")), (Some(403), Some(403)));
     }
 
     #[test]
@@ -193,6 +220,11 @@ mod tests {
             |value: &str| refused(&port, "/healthz", &[("host", "127.0.0.1:9"), ("authorization", value)]);
         assert_eq!(with(&format!("Bearer {token}")), None);
         assert_eq!(with(&format!("bearer {token}")), None);
+        let basic = |pair: &str| with(&format!("Basic {}", STANDARD.encode(pair)));
+        assert_eq!(basic(&format!("duty:{token}")), None, "as a browser sends it");
+        for wrong in [token.to_owned(), "duty:x".into(), format!("duty:{token}:"), String::new()] {
+            assert_eq!(basic(&wrong), Some(401), "{wrong}");
+        }
         for wrong in ["Bearer", "Bearer x", &format!("Basic {token}"), &format!("Bearer {token}0"), token] {
             assert_eq!(with(wrong), Some(401), "{wrong}");
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
 
+use super::history::History;
 use super::metrics::areas::Areas;
 use super::metrics::census::Census;
 use crate::acts::Acts;
@@ -27,6 +28,7 @@ struct Inner {
     host: Name,
     state_dir: PathBuf,
     holder: Holder,
+    log_dir: PathBuf,
     journal: Journal,
     board: Board,
     latest: watch::Receiver<Option<Arc<Snapshot>>>,
@@ -37,6 +39,9 @@ struct Inner {
     streams: Arc<Semaphore>,
     /// Counted at most once a second, by one at a time.
     census: tokio::sync::Mutex<Option<(Instant, Arc<Census>)>>,
+    history: History,
+    /// A review reads much: one at a time.
+    reviews: Arc<Semaphore>,
     requests: AtomicU64,
     connections: AtomicUsize,
 }
@@ -53,6 +58,7 @@ impl Known {
             role: conf.role,
             host: conf.host.clone(),
             state_dir: conf.state_dir.clone(),
+            log_dir: conf.log.dir.clone(),
             holder: Holder::this(conf.host.to_string(), conf.role.to_string()),
             journal,
             board,
@@ -62,6 +68,8 @@ impl Known {
             areas: Areas::default(),
             streams: Arc::new(Semaphore::new(STREAMS)),
             census: tokio::sync::Mutex::new(None),
+            history: History::default(),
+            reviews: Arc::new(Semaphore::new(1)),
             requests: AtomicU64::new(0),
             connections: AtomicUsize::new(0),
         }))
@@ -89,6 +97,19 @@ impl Known {
     /// Where journal and snapshot lie.
     pub fn state_dir(&self) -> &Path {
         &self.0.state_dir
+    }
+
+    /// Where the log lies.
+    pub(super) fn log_dir(&self) -> &Path {
+        &self.0.log_dir
+    }
+
+    pub(super) fn history(&self) -> &History {
+        &self.0.history
+    }
+
+    pub(super) fn reviews(&self) -> &Arc<Semaphore> {
+        &self.0.reviews
     }
 
     /// Who we are: the owner of the state directory.

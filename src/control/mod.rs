@@ -8,6 +8,7 @@
 //!   (`/v1/openapi.json`) are made, so neither can know more than the other. A new route is one line there and one file.
 //! - [`doors`] opens socket and port; [`serve`] bounds what goes on behind them; [`guard`] (pure) decides who may come in.
 //! - [`metrics`] are the numbers; labels never hold the name of a package.
+//! - [`web`] is the page for a browser, made of the same answers; [`history`] is what its charts show.
 //! - [`client`] is the other end, for commands.
 mod acts;
 mod answers;
@@ -16,6 +17,7 @@ mod doors;
 mod events;
 mod guard;
 mod health;
+mod history;
 mod known;
 pub mod metrics;
 mod openapi;
@@ -23,6 +25,7 @@ mod problem;
 mod routes;
 mod serve;
 mod snapshots;
+mod web;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -70,6 +73,8 @@ impl Control {
         let mut parts = JoinSet::new(); // they end with us
         let beat = known.clone();
         let _part = parts.spawn(forever("the beat", move || beat.clone().follow()));
+        let kept = known.clone();
+        let _part = parts.spawn(forever("the history", move || history::keep(kept.clone())));
         for area in areas::of(&conf) {
             let seen = known.areas().clone();
             let _part = parts.spawn(forever("an area", move || areas::keep(area.clone(), seen.clone())));

@@ -1,4 +1,4 @@
-//! All routes: the router and the description are both made from this table.
+//! All routes: the router and the description are both made from this table. Beside it there are the pages for people ([`web`]).
 use std::time::Duration;
 
 use axum::Router;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::guard::{self, Door};
 use super::problem::Problem;
-use super::{Known, acts, answers, events, health, metrics, openapi, snapshots};
+use super::{Known, acts, answers, events, health, history, metrics, openapi, snapshots, web};
 
 /// Every answer must have begun by then.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -42,6 +42,7 @@ pub(super) fn table() -> Vec<Route> {
         acts::route(),
         snapshots::route(),
         events::route(),
+        history::route(),
         openapi::route(),
     ]
 }
@@ -51,6 +52,7 @@ pub(super) fn router(known: &Known) -> Router {
     let add = |router: Router<Known>, route: Route| router.route(route.path, route.answers);
     let routes = table().into_iter().fold(Router::new(), add);
     routes
+        .merge(web::router())
         .fallback(async || {
             Problem::new(StatusCode::NOT_FOUND, "there is nothing here; /v1/openapi.json lists what there is")
         })
@@ -86,7 +88,13 @@ async fn guarded(State(known): State<Known>, request: Request, next: Next) -> Re
             problem.into_response()
         }
     };
+    let refused = response.status() == StatusCode::UNAUTHORIZED;
     let headers = response.headers_mut();
+    if refused {
+        // Beside Bearer: a browser asks its user for it then.
+        let basic = HeaderValue::from_static("Basic realm=\"tsd-import: any name, the token as the password\"");
+        let _more = headers.append(header::WWW_AUTHENTICATE, basic);
+    }
     for (name, value) in [
         (header::SERVER, SERVER),
         (header::CACHE_CONTROL, "no-store"),

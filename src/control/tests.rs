@@ -10,11 +10,11 @@ use crate::conf::{Role, Settings};
 use crate::journal::{Event, Holder, Owner};
 use crate::supervisor::ChildStatus;
 
-struct Set {
-    journal: Journal,
+pub(super) struct Set {
+    pub(super) journal: Journal,
     socket: std::path::PathBuf,
     notices: Notices,
-    news: watch::Sender<Option<Arc<Snapshot>>>,
+    pub(super) news: watch::Sender<Option<Arc<Snapshot>>>,
     serving: tokio::task::JoinHandle<()>,
     _owner: Owner,
     _dir: tempfile::TempDir,
@@ -38,7 +38,7 @@ fn conf(dir: &std::path::Path, more: &[(&str, &str)]) -> Conf {
     Conf::check(&settings, Some(Role::Nsc)).unwrap()
 }
 
-fn set(more: &[(&str, &str)]) -> Set {
+pub(super) fn set(more: &[(&str, &str)]) -> Set {
     let dir = tempfile::tempdir().unwrap();
     let me = Holder::this("gdx-login".into(), "nsc".into());
     let owner = Owner::acquire(dir.path(), &me, Duration::from_secs(30), false).unwrap();
@@ -63,7 +63,7 @@ async fn connect(set: &Set) -> UnixStream {
     }
 }
 
-async fn asked(set: &Set, path: &str) -> (u16, String) {
+pub(super) async fn asked(set: &Set, path: &str) -> (u16, String) {
     let mut stream = connect(set).await;
     let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -72,7 +72,7 @@ async fn asked(set: &Set, path: &str) -> (u16, String) {
     (answer.split(' ').nth(1).unwrap().parse().unwrap(), answer)
 }
 
-fn working() -> Arc<Snapshot> {
+pub(super) fn working() -> Arc<Snapshot> {
     let actor =
         ChildStatus { actor: "poller".into(), up: true, state: "up".into(), ..ChildStatus::default() };
     Arc::new(Snapshot { actors: vec![actor], ..Snapshot::empty(clock::now()) })

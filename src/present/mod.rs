@@ -23,10 +23,13 @@ use serde::{Deserialize, Serialize};
 
 pub use list::{Filter, ListAnswer, ListRow};
 pub use page::Look;
+pub(crate) use page::{Tone, relative, span};
 pub use status::{
     Doubted, Failing, Few, Moving, OrderTrouble, Rests, StatusAnswer, StopFile, Stopped, Tally,
 };
+pub(crate) use status_text::{refusal, word};
 pub use timeline::Step;
+pub(crate) use waits::carrier;
 pub use why::{Found, Looked, Match, PackageAnswer, WaitingAnswer, WhyAnswer};
 
 use crate::clock;
@@ -77,7 +80,7 @@ impl Health {
     }
 
     /// What a person must know before anything else; none if the daemon answers.
-    fn caution(self) -> Option<&'static str> {
+    pub(crate) fn caution(self) -> Option<&'static str> {
         match self {
             Self::Runs | Self::Stops => None,
             Self::Hangs => {

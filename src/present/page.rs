@@ -16,10 +16,12 @@ pub struct Look {
 
 /// What a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(crate) enum Tone {
+    /// Nothing in particular.
     Plain,
     /// A heading.
     Head,
+    /// As it should be.
     Good,
     /// Somebody must act.
     Bad,
@@ -136,7 +138,7 @@ fn wrapped(line: &str, width: usize, hang: usize) -> Vec<String> {
 }
 
 /// How long ago, or how long until then: `3 min 20 s ago`, `in 5 s`.
-pub(super) fn relative(at: Timestamp, now: Timestamp) -> String {
+pub(crate) fn relative(at: Timestamp, now: Timestamp) -> String {
     if at > now {
         let left = length(clock::age(now, at).as_secs_f64().ceil());
         format!("in {}", left.replacen(".0 s", " s", 1))
@@ -146,7 +148,7 @@ pub(super) fn relative(at: Timestamp, now: Timestamp) -> String {
 }
 
 /// From one moment to the other, in at most two units; nothing is said of fractions of a second.
-pub(super) fn span(from: Timestamp, to: Timestamp) -> String {
+pub(crate) fn span(from: Timestamp, to: Timestamp) -> String {
     match clock::age(from, to).as_secs_f64() {
         secs if secs < 1.0 => "<1 s".into(),
         secs => length(secs.floor()).replacen(".0 s", " s", 1),

@@ -197,7 +197,7 @@ impl Moving {
         }
     }
 
-    pub(super) fn per_cent(&self) -> u64 {
+    pub(crate) fn per_cent(&self) -> u64 {
         u64::try_from(100 * u128::from(self.done.min(self.total)) / u128::from(self.total.max(1)))
             .unwrap_or(100)
     }

@@ -272,7 +272,7 @@ impl StatusAnswer {
 }
 
 /// What comes behind a doubt that was acted on.
-pub(super) fn refusal(refused: Option<bool>) -> &'static str {
+pub(crate) fn refusal(refused: Option<bool>) -> &'static str {
     match refused {
         None => "",
         Some(false) => "; it is being put out of the queue",
@@ -296,7 +296,7 @@ fn more(page: &mut Page, n: usize, what: &str, rest: &str) {
 }
 
 /// How an actor is, in a word.
-fn word(a: &ChildStatus) -> (&str, Tone) {
+pub(crate) fn word(a: &ChildStatus) -> (&str, Tone) {
     match () {
         () if !a.up => (if a.state.is_empty() { "down" } else { a.state.as_str() }, Tone::Bad),
         () if a.state == "draining" => ("draining", Tone::Odd),

@@ -36,6 +36,11 @@ fn next_actor(state: State) -> Option<(&'static str, &'static str)> {
     })
 }
 
+/// Who carries the bytes between a side and the store.
+pub(crate) fn carrier(role: &str) -> &'static str {
+    if role == "nsc" { uploader::NAME } else { copier::NAME }
+}
+
 fn nothing(waits_for: impl Into<String>) -> Waits {
     Waits { waits_for: waits_for.into(), ..Waits::default() }
 }

@@ -13,24 +13,24 @@ use plotters::prelude::*;
 use super::answer::{Bucket, Review};
 use super::words::{rate, size};
 
-type Failed = Box<dyn std::error::Error>;
+pub(crate) type Failed = Box<dyn std::error::Error>;
 
 const WIDE: u32 = 960;
 const MARGIN_LEFT: u32 = 90;
 const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 const GRID: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
 const UP: RGBColor = RGBColor(0x9a, 0xd0, 0xb0);
-const OUTAGE: RGBColor = RGBColor(0xe6, 0x9f, 0x00);
-const INCIDENT: RGBColor = RGBColor(0xd5, 0x5e, 0x00);
+pub(crate) const OUTAGE: RGBColor = RGBColor(0xe6, 0x9f, 0x00);
+pub(crate) const INCIDENT: RGBColor = RGBColor(0xd5, 0x5e, 0x00);
 const SILENCE: RGBColor = RGBColor(0xcc, 0x79, 0xa7);
-const BYTES: RGBColor = RGBColor(0x00, 0x72, 0xb2);
-const DONE: RGBColor = RGBColor(0x00, 0x9e, 0x73);
+pub(crate) const BYTES: RGBColor = RGBColor(0x00, 0x72, 0xb2);
+pub(crate) const DONE: RGBColor = RGBColor(0x00, 0x9e, 0x73);
 
 /// A straight axis with ticks where we want them.
 #[derive(Clone)]
-struct Axis {
-    from: f64,
-    to: f64,
+pub(crate) struct Axis {
+    pub(crate) from: f64,
+    pub(crate) to: f64,
     ticks: Vec<f64>,
 }
 
@@ -60,7 +60,7 @@ const HOUR: i64 = 3600;
 const DAY: i64 = 86_400;
 
 /// Times: at most nine ticks on full minutes, hours or days, and how to write them.
-fn time_axis(since: Timestamp, until: Timestamp) -> (Axis, impl Fn(&f64) -> String) {
+pub(crate) fn time_axis(since: Timestamp, until: Timestamp) -> (Axis, impl Fn(&f64) -> String) {
     let (from, to) = (since.as_millisecond() as f64 / 1000.0, until.as_millisecond() as f64 / 1000.0);
     let to = to.max(from + 60.0); // a moment is no line
     let steps = [
@@ -108,7 +108,7 @@ fn time_axis(since: Timestamp, until: Timestamp) -> (Axis, impl Fn(&f64) -> Stri
 }
 
 /// Amounts from 0: at most six ticks at round numbers; of bytes, round in their binary unit.
-fn amount_axis(most: f64, bytes: bool) -> Axis {
+pub(crate) fn amount_axis(most: f64, bytes: bool) -> Axis {
     let most = most.max(1.0);
     let mut unit: f64 = 1.0;
     while bytes && most >= unit * 1024.0 {
@@ -125,12 +125,12 @@ fn amount_axis(most: f64, bytes: bool) -> Axis {
     Axis { from: 0.0, to: count * step, ticks: (0..=count as i64).map(|n| n as f64 * step).collect() }
 }
 
-fn secs(at: Timestamp) -> f64 {
+pub(crate) fn secs(at: Timestamp) -> f64 {
     at.as_millisecond() as f64 / 1000.0
 }
 
 /// A picture of this height; plotters leaves room for the labels.
-fn picture(
+pub(crate) fn picture(
     high: u32,
     x: (Axis, impl Fn(&f64) -> String),
     y: (Axis, impl Fn(&f64) -> String),

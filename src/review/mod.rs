@@ -8,7 +8,7 @@
 //! another host. All of it is pure but the reading of files; nothing locks, maps or changes what it reads.
 mod answer;
 mod by_hand;
-mod charts;
+pub(crate) mod charts;
 mod finish;
 mod flow;
 mod fold;

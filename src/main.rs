@@ -1,4 +1,5 @@
 //! Arguments → command → exit code.
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -10,7 +11,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(exit) => {
             if !exit.why.is_empty() {
-                eprintln!("tsd-import: {}", exit.why);
+                // Not `eprintln!`: it panics where nobody can be told any more, such as on a terminal that has gone.
+                drop(writeln!(std::io::stderr(), "tsd-import: {}", exit.why));
             }
             // Not `return`: a thread that is blocked must not hold the process back.
             std::process::exit(exit.code.into());

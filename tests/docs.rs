@@ -50,6 +50,7 @@ fn the_commands_of_the_readme_exist() {
         "status",
         "why",
         "list",
+        "top",
         "review",
         "clean",
         "verify",
@@ -94,10 +95,8 @@ fn the_commands_of_the_readme_exist() {
 }
 
 fn ours(args: &[&str]) -> std::process::Output {
-    std::process::Command::new(env!("CARGO_BIN_EXE_tsd-import"))
-        .args(args)
-        .output()
-        .expect("the program starts")
+    let done = std::process::Command::new(env!("CARGO_BIN_EXE_tsd-import")).args(args).output();
+    done.expect("the program starts")
 }
 
 #[test]

@@ -244,7 +244,7 @@ fn carry_out(common: &Common, acts: Vec<Act>) -> Result<(), Exit> {
 }
 
 /// The running daemon does it.
-fn ask(conf: &Conf, request: Request, holder: &Holder) -> Result<Answer, Exit> {
+pub(super) fn ask(conf: &Conf, request: Request, holder: &Holder) -> Result<Answer, Exit> {
     let sent = request.clone();
     let asked = client::ask_within(&conf.control.socket, ASKING, async move |client| client.act(&sent).await);
     match asked {

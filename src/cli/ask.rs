@@ -28,6 +28,15 @@ pub(super) struct Asked {
     disk: Option<Disk>,
     /// Why the daemon does not answer is said once.
     said: bool,
+    /// That reason, of the last question.
+    trouble: Option<Trouble>,
+}
+
+/// Status and list of the same moment.
+pub(super) struct Both {
+    pub(super) answer: Result<(StatusAnswer, ListAnswer), Exit>,
+    /// None: the daemon itself gave them. Otherwise the state directory was read, and why, if there is a daemon.
+    pub(super) instead: Option<Option<Trouble>>,
 }
 
 /// Everything that the state directory says, read once or again and again.
@@ -43,7 +52,25 @@ struct Disk {
 impl Asked {
     /// Nobody is asked yet.
     pub(super) fn of(args: &ConfArgs) -> Result<Self, Exit> {
-        Ok(Self { conf: args.load()?, disk: None, said: false })
+        Ok(Self { conf: args.load()?, disk: None, said: false, trouble: None })
+    }
+
+    /// For somebody who tells in his own way why the daemon does not answer.
+    pub(super) fn quietly(conf: Conf) -> Self {
+        Self { conf, disk: None, said: true, trouble: None }
+    }
+
+    /// Status and list of the same moment.
+    pub(super) fn both(&mut self, most: usize, filter: &Filter) -> Both {
+        let wanted = filter.clone();
+        let both =
+            self.daemon(async move |client| Ok((client.status(most).await?, client.list(&wanted).await?)));
+        if let Some(both) = both {
+            return Both { answer: Ok(both), instead: None };
+        }
+        let trouble = self.trouble.clone();
+        let read = self.present().map(|present| (present.status(most), present.list(filter)));
+        Both { answer: read, instead: Some(trouble) }
     }
 
     /// What is going on, with lists of at most this length.
@@ -82,6 +109,7 @@ impl Asked {
         A: Future<Output = Result<T, Trouble>>,
         F: FnOnce(Client) -> A + Send + 'static,
     {
+        self.trouble = None;
         let _holder = Owner::look(&self.conf.state_dir)?;
         match client::ask(&self.conf.control.socket, question) {
             Ok(answer) => Some(answer),
@@ -90,6 +118,7 @@ impl Asked {
                     eprintln!("tsd-import: {trouble}; this is what the journal says");
                 }
                 self.said = true;
+                self.trouble = Some(trouble);
                 None
             }
         }

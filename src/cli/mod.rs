@@ -24,6 +24,7 @@ mod run;
 mod status;
 mod supersede;
 mod tell;
+mod top;
 mod verify;
 mod why;
 
@@ -97,6 +98,10 @@ enum Command {
     Why(why::WhyArgs),
     /// Which packages are there, those whose state changed last first; by state, kind, priority, time, name
     List(list::ListArgs),
+    /// The same on a screen of its own that lives: actors, packages, throughput, events; keys select, filter, tell why
+    ///
+    /// What it does is what `hold`, `release` and `retry` do. Exit codes: 0 you left it; 2 there is no terminal, `status --watch` needs none; 129 and 143 a signal ended it.
+    Top(top::TopArgs),
     /// Have the daemon finish what is in hand and end, without a signal: also from another host that sees its state directory
     ///
     /// Exit codes: 0 it ended in order, or none was running; 1 it did not end in time; 75 it ended, but something was cut off.
@@ -219,6 +224,7 @@ impl Cli {
             Command::Status(args) => status::status(&args),
             Command::Why(args) => why::why(&args),
             Command::List(args) => list::list(&args),
+            Command::Top(args) => top::top(&args),
             Command::Drain(args) => drain::drain(&args),
             Command::Review(args) => review::review(&args),
             Command::Clean(args) => clean::clean(&args),

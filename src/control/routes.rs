@@ -92,7 +92,8 @@ async fn guarded(State(known): State<Known>, request: Request, next: Next) -> Re
     let headers = response.headers_mut();
     if refused {
         // Beside Bearer: a browser asks its user for it then.
-        let basic = HeaderValue::from_static("Basic realm=\"tsd-import: any name, the token as the password\"");
+        let basic =
+            HeaderValue::from_static("Basic realm=\"tsd-import: any name, the token as the password\"");
         let _more = headers.append(header::WWW_AUTHENTICATE, basic);
     }
     for (name, value) in [

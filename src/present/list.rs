@@ -8,7 +8,7 @@ use crate::journal::Row;
 use crate::package::{Kind, PackageId, Priority, Reason, State};
 
 /// Which ones are wanted; what is empty or none asks for nothing in particular.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Filter {
     /// In one of these states.

@@ -52,6 +52,7 @@ mod silence;
 mod split;
 mod stop;
 mod telling;
+mod top;
 mod two_hosts;
 mod work_orders;
 mod world;

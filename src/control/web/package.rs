@@ -5,7 +5,7 @@ use super::overview::badge;
 use super::shell::{Place, bar, lasting, link, shell, table};
 use crate::package::State;
 use crate::present::{
-    Found, Looked, Match, PackageAnswer, Step, StatusAnswer, Tone, WaitingAnswer, WhyAnswer, relative, span,
+    Found, Looked, Match, PackageAnswer, StatusAnswer, Step, Tone, WaitingAnswer, WhyAnswer, relative, span,
 };
 use crate::review::{length, minute, size};
 

@@ -15,7 +15,8 @@ const EVIL: &str = "</td><script src=//elsewhere.example/x.js>alert(1)</script>\
 async fn night() -> Set {
     let set = set(&[]);
     let id: PackageId = STOPPED.parse().unwrap();
-    let facts = |reason| Facts { reason, detail: Some(EVIL.into()), bytes: Some(5_000_000), ..Facts::default() };
+    let facts =
+        |reason| Facts { reason, detail: Some(EVIL.into()), bytes: Some(5_000_000), ..Facts::default() };
     for (from, to, reason) in
         [(None, State::Packed, None), (Some(State::Packed), State::Quarantined, Some(Reason::BadReads))]
     {
@@ -64,21 +65,23 @@ fn elements(page: &str) -> Vec<Element> {
     loop {
         match reader.read_event().unwrap_or_else(|e| panic!("{e} at {}: {text}", reader.error_position())) {
             Xml::Start(start) => {
-                let name = String::from_utf8(start.name().as_ref().to_vec()).unwrap();
+                let name = start.name().as_ref().to_owned();
                 let attributes = start.html_attributes().map(|a| a.unwrap()).map(|a| {
-                    let value = String::from_utf8(a.value.to_vec()).unwrap();
-                    (String::from_utf8(a.key.as_ref().to_vec()).unwrap(), value)
+                    let value = a.value.to_string();
+                    (a.key.as_ref().to_owned(), value)
                 });
                 all.push(Element { name, attributes: attributes.collect(), text: String::new() });
                 open.push(all.len() - 1);
             }
             Xml::End(end) => {
                 let at = open.pop().unwrap();
-                assert_eq!(all[at].name.as_bytes(), end.name().as_ref(), "elements are closed in their order");
+                assert_eq!(all[at].name.as_str(), end.name().as_ref(), "elements are closed in their order");
             }
             Xml::Text(words) => {
-                let words = String::from_utf8(words.to_vec()).unwrap();
                 open.iter().for_each(|at| all[*at].text.push_str(&words));
+            }
+            Xml::GeneralRef(name) => {
+                open.iter().for_each(|at| all[*at].text.push_str(&format!("&{};", &*name)));
             }
             Xml::Eof => break,
             _ => {}
@@ -92,7 +95,15 @@ fn elements(page: &str) -> Vec<Element> {
 async fn every_page_is_whole_accessible_and_of_ours_alone() {
     let set = night().await;
     let found = format!("/why?what={}", STOPPED.replace('/', "%2F"));
-    for path in ["/", "/packages", "/packages?show=stopped", "/why", &found, "/why?what=nobody", "/why?what=%3Cscript%3E"] {
+    for path in [
+        "/",
+        "/packages",
+        "/packages?show=stopped",
+        "/why",
+        &found,
+        "/why?what=nobody",
+        "/why?what=%3Cscript%3E",
+    ] {
         let (status, answer) = asked(&set, path).await;
         assert_eq!(status, 200, "{path}: {answer}");
         let (head, page) = parts(&answer);
@@ -101,7 +112,8 @@ async fn every_page_is_whole_accessible_and_of_ours_alone() {
         assert!(!page.contains("<script src=//") && !page.contains("alert(1)</script>"), "{path}: {page}");
         let all = elements(page);
         let named = |name: &str| all.iter().filter(|e| e.name == name).collect::<Vec<_>>();
-        for (name, count) in [("h1", 1), ("main", 1), ("header", 1), ("nav", 1), ("footer", 1), ("title", 1)] {
+        for (name, count) in [("h1", 1), ("main", 1), ("header", 1), ("nav", 1), ("footer", 1), ("title", 1)]
+        {
             assert_eq!(named(name).len(), count, "{path}: {name}");
         }
         assert_eq!(named("html")[0].get("lang"), Some("en"));
@@ -110,7 +122,10 @@ async fn every_page_is_whole_accessible_and_of_ours_alone() {
             for (key, value) in &element.attributes {
                 assert!(!key.starts_with("on") && key != "style", "{path}: {key} runs or styles in the page");
                 if matches!(key.as_str(), "href" | "src" | "action") {
-                    assert!(value.starts_with('/') && !value.starts_with("//") || value.starts_with('#'), "{path}: {value}");
+                    assert!(
+                        value.starts_with('/') && !value.starts_with("//") || value.starts_with('#'),
+                        "{path}: {value}"
+                    );
                 }
                 if key == "id" {
                     assert!(ids.insert(value.clone()), "{path}: {value} stands twice");
@@ -120,7 +135,9 @@ async fn every_page_is_whole_accessible_and_of_ours_alone() {
                 "script" => assert!(element.get("src").is_some() && element.text.is_empty(), "{path}"),
                 "th" => assert!(element.get("scope").is_some(), "{path}: a head of what?"),
                 "a" | "button" => assert!(!element.text.trim().is_empty(), "{path}: without a name"),
-                "progress" | "nav" => assert!(element.get("aria-label").is_some(), "{path}: {}", element.name),
+                "progress" | "nav" => {
+                    assert!(element.get("aria-label").is_some(), "{path}: {}", element.name)
+                }
                 _ => {}
             }
         }
@@ -135,9 +152,11 @@ async fn every_page_is_whole_accessible_and_of_ours_alone() {
             }
         }
         assert!(named("caption").len() == named("table").len(), "{path}: each table has a name");
-        let labels: BTreeSet<_> = named("label").iter().filter_map(|l| l.get("for")).map(str::to_owned).collect();
+        let labels: BTreeSet<_> =
+            named("label").iter().filter_map(|l| l.get("for")).map(str::to_owned).collect();
         for input in named("input").into_iter().chain(named("select")) {
-            let labelled = input.get("id").is_some_and(|id| labels.contains(id)) || input.get("aria-label").is_some();
+            let labelled =
+                input.get("id").is_some_and(|id| labels.contains(id)) || input.get("aria-label").is_some();
             assert!(labelled || input.get("type") == Some("hidden"), "{path}: an input without a name");
         }
     }
@@ -153,7 +172,10 @@ async fn they_say_what_wants_a_person_and_where_a_package_is() {
     let front = text("/").await;
     for words in ["Wants a person", STOPPED, "bad-reads", Reason::BadReads.remedy(), "poller"] {
         let words = words.replace('"', "&quot;").replace('\'', "&#39;");
-        assert!(front.contains(&words) || front.contains(&*crate::review::clip(&words, 60)), "{words} in {front}");
+        assert!(
+            front.contains(&words) || front.contains(&*crate::review::clip(&words, 60)),
+            "{words} in {front}"
+        );
     }
     let why = text(&format!("/why?what={}", "HG30000001")).await;
     assert!(why.contains(STOPPED) && why.contains("uploader") && why.contains("quarantined"), "{why}");
@@ -161,7 +183,9 @@ async fn they_say_what_wants_a_person_and_where_a_package_is() {
     assert!(text("/packages?show=stopped").await.contains(STOPPED));
     let (status, answer) = asked(&set, "/packages?show=oddly").await;
     assert!(status == 400 && answer.contains("stopped, moving or nothing"), "{answer}");
-    for (file, media) in [("/page.css", "text/css"), ("/page.js", "text/javascript"), ("/favicon.svg", "image/svg+xml")] {
+    for (file, media) in
+        [("/page.css", "text/css"), ("/page.js", "text/javascript"), ("/favicon.svg", "image/svg+xml")]
+    {
         let (status, answer) = asked(&set, file).await;
         let (head, text) = parts(&answer);
         assert!(status == 200 && head.contains(media), "{head}");
@@ -196,8 +220,11 @@ fn colours_can_be_read() {
             let (_, rest) = scheme.split_once(&format!("--{name}: #")).unwrap_or_else(|| panic!("{name}"));
             rest.chars().take_while(char::is_ascii_hexdigit).collect::<String>()
         };
-        let on_all = ["ink", "soft", "link", "good", "odd", "bad"].into_iter().flat_map(|name| [(name, "paper"), (name, "card")]);
-        for (name, ground) in on_all.chain([("good", "good-back"), ("odd", "odd-back"), ("bad", "bad-back")]) {
+        let on_all = ["ink", "soft", "link", "good", "odd", "bad"]
+            .into_iter()
+            .flat_map(|name| [(name, "paper"), (name, "card")]);
+        for (name, ground) in on_all.chain([("good", "good-back"), ("odd", "odd-back"), ("bad", "bad-back")])
+        {
             let (a, b) = (luminance(&value(ground)), luminance(&value(name)));
             let contrast = (a.max(b) + 0.05) / (a.min(b) + 0.05);
             assert!(contrast >= 4.5, "{name} on {ground}: {contrast:.2} in {scheme}");

@@ -46,7 +46,12 @@ pub(super) fn of(status: &StatusAnswer) -> (Vec<Want>, usize) {
             since: Some(doubt.since),
             about: Some(artifact.clone()),
             ..want(
-                format!("Queued sample {} ({artifact}): {}{}", doubt.who, doubt.reason.code(), refusal(doubt.refused)),
+                format!(
+                    "Queued sample {} ({artifact}): {}{}",
+                    doubt.who,
+                    doubt.reason.code(),
+                    refusal(doubt.refused)
+                ),
                 doubt.detail.clone(),
                 doubt.reason.remedy(),
             )
@@ -71,7 +76,11 @@ fn whole_side(status: &StatusAnswer) -> Vec<Want> {
     let mut all = Vec::new();
     if let Some(stop) = &status.stop_file {
         let detail = format!("{} of {}", stop.file, stop.by);
-        all.push(want("A stop file lies in the state directory", detail, "no daemon starts until it is removed"));
+        all.push(want(
+            "A stop file lies in the state directory",
+            detail,
+            "no daemon starts until it is removed",
+        ));
     }
     for silence in &status.silences {
         let what = format!("Silent: {}", silence.what);
@@ -90,7 +99,9 @@ fn whole_side(status: &StatusAnswer) -> Vec<Want> {
             None if actor.state == "given up" => all.push(want(
                 format!("{name} was given up"),
                 actor.report.last_error.clone().unwrap_or_default(),
-                format!("`review --actor {name}` tells why; mend that, then stop the daemon and start it again"),
+                format!(
+                    "`review --actor {name}` tells why; mend that, then stop the daemon and start it again"
+                ),
             )),
             None if !actor.up => all.push(want(
                 format!("{name} is {}", if actor.state.is_empty() { "down" } else { &actor.state }),
@@ -101,7 +112,11 @@ fn whole_side(status: &StatusAnswer) -> Vec<Want> {
         }
     }
     if let Some(trouble) = seen.share.as_ref().and_then(|share| share.trouble.as_ref()) {
-        all.push(want("The bucket is shared, and something is wrong with that", trouble.clone(), "docs/operations.md, several receiving hosts"));
+        all.push(want(
+            "The bucket is shared, and something is wrong with that",
+            trouble.clone(),
+            "docs/operations.md, several receiving hosts",
+        ));
     }
     for one in &seen.senders {
         if let Some(since) = one.missing_since {
@@ -130,16 +145,18 @@ pub(super) fn banner(status: &StatusAnswer) -> Banner {
         return said("bad", caution.to_owned());
     }
     let (shown, more) = of(status);
-    let (some, stopping) = (shown.len() + more, status.daemon.as_ref().and_then(|seen| seen.stopping.as_ref()));
+    let (some, stopping) =
+        (shown.len() + more, status.daemon.as_ref().and_then(|seen| seen.stopping.as_ref()));
     let wants = match some {
         0 => "Nothing waits for a person".to_owned(),
         1 => "1 thing wants a person".to_owned(),
         n => format!("{n} things want a person"),
     };
     match (stopping, some) {
-        (Some(stopping), _) => {
-            said("odd", format!("The daemon is stopping since {} ({}). {wants}.", minute(stopping.since), stopping.why))
-        }
+        (Some(stopping), _) => said(
+            "odd",
+            format!("The daemon is stopping since {} ({}). {wants}.", minute(stopping.since), stopping.why),
+        ),
         (None, 0) => said("good", format!("All is well. {wants}.")),
         (None, _) => said("bad", format!("{wants}. What it is and what to do stands below.")),
     }

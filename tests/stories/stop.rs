@@ -133,7 +133,7 @@ async fn drain_waits_tells_who_is_late_and_tidies_up() {
     assert!(text(&nothing.stdout).contains("nothing to drain"), "{}", text(&nothing.stdout));
 
     world.samples(1, 300_000);
-    slow_store(&world, 5);
+    slow_store(&world, 7);
     world.start(Role::Nsc, &[]);
     let busy = |w: &World| {
         snapshot(w, Role::Nsc).is_some_and(|s| s.moving.iter().any(|m| m.actor == "uploader" && m.total > 0))

@@ -114,7 +114,10 @@ fn every_command_has_a_manual_page_that_names_its_options() {
     let names: Vec<&str> = names.filter_map(|line| line.split(' ').next()).filter(|n| *n != "help").collect();
     assert!(names.len() > 12, "{names:?}");
     for name in names {
-        assert!(whole.contains(&format!("tsd\\-import\\-{name}(1)")), "{name} is not in the page of all");
+        assert!(
+            whole.contains(&format!("tsd-import-{name}(1)").replace('-', "\\-")),
+            "{name} is not in the page of all"
+        );
         let options = String::from_utf8(ours(&[name, "--help"]).stdout).unwrap();
         let text = page(&format!("tsd-import-{name}"));
         for word in options.split_whitespace().filter(|w| w.starts_with("--") && w.len() > 4) {
@@ -145,7 +148,7 @@ fn the_completions_are_scripts_that_a_shell_reads() {
         .unwrap();
     let mut stdin = bash.stdin.take().unwrap();
     stdin.write_all(&script.stdout).unwrap();
-    let asked = b"\nCOMP_WORDS=(tsd-import rec); COMP_CWORD=1; _tsd-import tsd-import rec tsd-import; echo \"${COMPREPLY[@]}\"\n";
+    let asked = b"\nCOMP_WORDS=(tsd-import rec); COMP_CWORD=1; _tsd__import tsd-import rec tsd-import; echo \"${COMPREPLY[@]}\"\n";
     stdin.write_all(asked).unwrap();
     drop(stdin);
     let said = bash.wait_with_output().unwrap();

@@ -11,6 +11,8 @@ use tsd_import::demo::store::{FaultKind, FaultRule};
 use tsd_import::package::{Priority, State};
 
 use crate::full_disk::{archive, inside, receiver, this_machine_lets_us_mount, world};
+use crate::processes::Watched;
+use crate::telling::{Ends, bundle, no_name_in};
 use crate::world::{World, sample_ids, text};
 
 const SAMPLES: u32 = 10;
@@ -74,6 +76,13 @@ async fn a_night_on_duty_and_the_questions_of_the_morning() {
         return;
     }
     let mut world = world().await;
+    let ends = Ends::new().await;
+    for role in [Role::Nsc, Role::Tsd] {
+        let conf = world.site.conf(role);
+        let more = std::fs::read_to_string(&conf).unwrap() + &ends.conf();
+        tsd_import::fs::write_durably(&conf, more.as_bytes()).unwrap();
+    }
+    let watched = Watched::begin();
     let (samples, poisoned) = evening(&mut world);
     let urgent = world.samples[0].clone();
     let many = SAMPLES as usize + RESULTS + 1;
@@ -88,6 +97,7 @@ async fn a_night_on_duty_and_the_questions_of_the_morning() {
     world.until("all are known", known).await;
     let degraded = |w: &World| told(&w.command(Role::Nsc, &["status"])).contains("uploader cannot work");
     world.until("status names the outage", degraded).await;
+    is_told(&world, &ends, "uploader cannot work").await;
     let _said = asks(&world, Role::Nsc, &["control", "get", "/readyz"], 1, &["degraded", "uploader"]);
     let _said =
         asks(&world, Role::Nsc, &["hold", HELD, "--reason", "the laboratory calls back"], 0, &["release"]);
@@ -103,12 +113,19 @@ async fn a_night_on_duty_and_the_questions_of_the_morning() {
     let mut daemon = receiver(&world, "3M", "");
     let full = |w: &World| told(&w.command(Role::Tsd, &["status"])).contains("copier cannot work");
     world.until("status names the full disk", full).await;
+    is_told(&world, &ends, "copier waits for room").await;
     let grown = inside(&daemon, &["mount", "-o", "remount,size=200M", archive(&world).to_str().unwrap()]);
     assert!(grown.status.success(), "{}", told(&grown));
     let arrived = |w: &World| count(w, Role::Tsd, State::Ready) == many - 3;
     world.until("everything that may arrive has arrived", arrived).await;
 
     morning(&world, &urgent, &poisoned, many);
+    let seen = watched.end();
+    assert!(seen.len() > 3, "both daemons and what they start: {seen:?}");
+    seen.iter().for_each(|line| no_name_in("the process list", line));
+    let pseudonym = told_apart(&world, &ends, &poisoned).await;
+    let _said = bundle(&world, Role::Nsc, "nsc-bundle", &pseudonym);
+    let _said = bundle(&world, Role::Tsd, "tsd-bundle", "P-");
 
     daemon.kill().await.unwrap();
     world.stop().await;
@@ -119,6 +136,22 @@ async fn a_night_on_duty_and_the_questions_of_the_morning() {
     assert!(samples.iter().all(|id| world.state(Role::Tsd, id) == Some(State::Ready)));
     let wrong = WRONG.take();
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+async fn is_told(w: &World, ends: &Ends, word: &str) {
+    w.until(&format!("it is told: {word}"), |_| ends.all().iter().any(|text| text.contains(word))).await;
+}
+
+/// Both sides told of the night, without names; this is what they call the sample that was stopped.
+async fn told_apart(w: &World, ends: &Ends, poisoned: &str) -> String {
+    is_told(w, ends, "stopped (md5-mismatch)").await;
+    is_told(w, ends, "over: ").await;
+    ends.all().iter().for_each(|text| no_name_in("what was received", text));
+    let name = poisoned.trim_start_matches("samples/").trim_end_matches("/r1");
+    let said = asks(w, Role::Nsc, &["pseudonym", name], 0, &["P-"]);
+    let pseudonym = said.split_whitespace().find(|word| word.starts_with("P-")).unwrap().to_owned();
+    assert!(ends.all().iter().any(|text| text.contains(&pseudonym)), "{pseudonym} is what was told");
+    pseudonym
 }
 
 /// Fifteen questions.
@@ -155,9 +188,11 @@ fn morning(w: &World, urgent: &str, poisoned: &str, many: usize) {
     // 13: was the journal touched?
     let _said = asks(w, tsd, &["journal", "verify"], 0, &[]);
     // 14: what do the numbers say?
-    let said = asks(w, tsd, &["control", "get", "/metrics"], 0, &["tsd_import_packages"]);
-    for name in w.samples.iter().map(String::as_str).chain(["Diag-result", PROJECT]) {
-        assert!(!said.contains(name), "{name} in the metrics");
+    for role in [nsc, tsd] {
+        no_name_in(
+            "the metrics",
+            &asks(w, role, &["control", "get", "/metrics"], 0, &["tsd_import_packages"]),
+        );
     }
     // 15: does it fit together? (That an upload is still being tidied up is a difference that is nobody's task.)
     let compared = format!("compared: {many} packages of the journal");

@@ -36,6 +36,7 @@ mod notify;
 mod overtaking;
 mod pace;
 mod power_loss;
+mod processes;
 mod reading;
 mod real_reads;
 mod real_tools;

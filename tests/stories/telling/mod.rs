@@ -17,18 +17,18 @@ use crate::signals::snapshot;
 use crate::world::{World, sample_ids, text};
 use far::{Far, Mood, mail_server, paged, program, secret, webhook};
 
-struct Ends {
+pub struct Ends {
     mail: Far,
     hook: Far,
     dir: tempfile::TempDir,
 }
 
 impl Ends {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         Self { mail: mail_server().await, hook: webhook().await, dir: tempfile::tempdir().unwrap() }
     }
 
-    fn conf(&self) -> String {
+    pub fn conf(&self) -> String {
         let dir = self.dir.path();
         let url = format!("http://127.0.0.1:{}/hooks/hook-url-secret\n", self.hook.port);
         let (url, token) = (secret(dir, "url", &url), secret(dir, "token", "hook-token-secret\n"));
@@ -50,7 +50,7 @@ tell.channel.pager = {{ kind = "command", program = "{}", from_level = "none", e
     }
 
     /// All that was received, by anybody.
-    fn all(&self) -> Vec<String> {
+    pub fn all(&self) -> Vec<String> {
         [self.mail.came(), self.hook.came(), paged(self.dir.path())].concat()
     }
 }
@@ -61,10 +61,12 @@ async fn world(role: Role, more: String) -> World {
 }
 
 /// Ids of samples, of packages and of files hold one of these.
-const CANARIES: [&str; 4] = ["HG3000", "hg3000", PROJECT, "fastq"];
+const CANARIES: [&str; 4] = ["HG3000", "hg3000", PROJECT, ".fastq"];
+/// So do names of other pipelines' results.
+const RESULTS: [&str; 2] = ["Diag-result", "diag-result"];
 
-fn no_name_in(what: &str, text: &str) {
-    for canary in CANARIES {
+pub fn no_name_in(what: &str, text: &str) {
+    for canary in CANARIES.iter().chain(&RESULTS) {
         assert!(!text.contains(canary), "{canary} in {what}: {text}");
     }
 }
@@ -134,7 +136,7 @@ async fn a_night_is_told_on_all_channels_and_no_name_leaves() {
     let unknown = world.command(Role::Nsc, &["pseudonym", "P-zzzz-zzzz"]);
     assert_eq!(unknown.status.code(), Some(1));
 
-    bundle(&world, "b", pseudonym);
+    bundle(&world, Role::Nsc, "b", pseudonym);
     world.stop().await;
     // A damaged journal is when a bundle is wanted most.
     let path = world.site.state(Role::Nsc).join("journal.jsonl");
@@ -142,17 +144,17 @@ async fn a_night_is_told_on_all_channels_and_no_name_leaves() {
     let second = journal.iter().position(|byte| *byte == b'\n').unwrap() + 1;
     journal.splice(second..second + 9, *b"{\"damage\"");
     tsd_import::fs::write_durably(&path, &journal).unwrap();
-    let said = bundle(&world, "damaged", pseudonym);
+    let said = bundle(&world, Role::Nsc, "damaged", pseudonym);
     assert!(said.contains("names behind that were taken from lines that are whole"), "{said}");
 }
 
 /// The bundle is unpacked by the system's own tar and searched.
-fn bundle(world: &World, name: &str, pseudonym: &str) -> String {
+pub fn bundle(world: &World, role: Role, name: &str, pseudonym: &str) -> String {
     let out = world.path().join(format!("{name}.tar.gz"));
-    let made = world.command(Role::Nsc, &["support-bundle", "--out", out.to_str().unwrap()]);
+    let made = world.command(role, &["support-bundle", "--out", out.to_str().unwrap()]);
     assert!(made.status.success(), "{}{}", text(&made.stdout), text(&made.stderr));
     assert_eq!(std::fs::metadata(&out).unwrap().mode() & 0o777, 0o600);
-    let again = world.command(Role::Nsc, &["support-bundle", "--out", out.to_str().unwrap()]);
+    let again = world.command(role, &["support-bundle", "--out", out.to_str().unwrap()]);
     assert_eq!(again.status.code(), Some(78));
     assert!(text(&again.stderr).contains("is there already"), "{}", text(&again.stderr));
     let to = world.path().join(name);
@@ -161,26 +163,29 @@ fn bundle(world: &World, name: &str, pseudonym: &str) -> String {
     assert!(tar.success());
     let files: Vec<_> =
         walkdir::WalkDir::new(&to).into_iter().map(|entry| entry.unwrap().into_path()).collect();
-    let secrets = [
+    let mut secrets = vec![
         "sender-secret-for-the-demonstration".to_owned(),
         "hook-url-secret".into(),
         "hook-token-secret".into(),
         "duty@example.org".into(),
         read(&world.site.dir.join("nsc/secrets/token")),
-        read(&world.site.dir.join("nsc/secrets/lims")),
-        read(&world.site.state(Role::Nsc).join("pseudonym.key")),
+        read(&world.site.state(role).join("pseudonym.key")),
     ];
+    if role == Role::Nsc {
+        // It is a word that stands among the keys of the other side.
+        secrets.push(read(&world.site.dir.join("nsc/secrets/lims")));
+    }
     let mut all = String::new();
     for path in files.iter().filter(|path| path.is_file()) {
         let said = read(path);
         let name = path.strip_prefix(&to).unwrap().display().to_string();
         no_name_in(&name, &name);
         // The project's own name is no sample's.
-        for canary in ["HG3000", "hg3000", &format!("{PROJECT}-")] {
+        for canary in ["HG3000", "hg3000", &format!("{PROJECT}-")].into_iter().chain(RESULTS) {
             assert!(!said.contains(canary), "{canary} in {name}");
         }
         for secret in &secrets {
-            assert!(!said.contains(secret.trim()), "a secret in {name}");
+            assert!(!said.contains(secret.trim()), "the secret {secret} in {name}");
         }
         all += &said;
     }

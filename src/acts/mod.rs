@@ -1,7 +1,7 @@
 //! What a person may do to packages, actors and limits: hold, release, retry, priority, reexport, pause, resume, bandwidth.
 //!
-//! What is decided is pure ([`judge`]): the present, an act and the time in, and out comes what is journalled and what is said, or a
-//! refusal with its remedy. `--dry-run` is the same without the journal. The shell ([`perform`]) writes by compare-and-set and judges
+//! What is decided is pure ([`judge()`]): the present, an act and the time in, and out comes what is journalled and what is said, or a
+//! refusal with its remedy. `--dry-run` is the same without the journal. The shell ([`perform()`]) writes by compare-and-set and judges
 //! anew when somebody was faster. It runs in the daemon, or in the command while it owns the state directory: one writer in any case.
 //!
 //! An act is honoured between steps. Work in hand is not cut off; its result is dropped where the next move is journalled, because the

@@ -85,6 +85,7 @@ fn the_commands_of_the_readme_exist() {
     for file in [
         "docs/format.md",
         "docs/operations.md",
+        "docs/configuration.md",
         "ARCHITECTURE.md",
         "CHANGELOG.md",
         "conf/default.toml",
@@ -92,6 +93,18 @@ fn the_commands_of_the_readme_exist() {
     ] {
         assert!(readme.contains(file) && !doc(file).is_empty(), "{file}");
     }
+}
+
+#[test]
+fn the_page_of_all_settings_is_what_the_program_says() {
+    let said = String::from_utf8(ours(&["config", "keys", "--markdown"]).stdout).unwrap();
+    assert!(
+        said == doc("docs/configuration.md"),
+        "docs/configuration.md is not what conf/default.toml says: tsd-import config keys --markdown > docs/configuration.md"
+    );
+    let one = String::from_utf8(ours(&["config", "keys", "part_size"]).stdout).unwrap();
+    assert!(one.starts_with("store.part_size = ") && one.contains("of a multipart upload"), "{one}");
+    assert_eq!(ours(&["config", "keys", "no such thing"]).status.code(), Some(1));
 }
 
 fn ours(args: &[&str]) -> std::process::Output {

@@ -6,6 +6,7 @@ mod bucket;
 mod bundle;
 mod clean;
 mod config;
+mod config_show;
 mod control;
 mod custody;
 mod demo;
@@ -213,6 +214,12 @@ enum ConfigCommand {
     ///
     /// Exit codes: 0 it is good; 75 the LIMS does not answer (with --against-lims); 78 somebody must mend something.
     Check(config::CheckArgs),
+    /// What holds on this host and where it comes from: the settings that are not the defaults, with `--all` all of them
+    ///
+    /// Credentials and people's addresses are shown as ***. It is not judged here: that is `config check`.
+    Show(config_show::ShowArgs),
+    /// Every setting there is, with its default, its meaning and whether a reload or a restart makes it count
+    Keys(config_show::KeysArgs),
 }
 
 impl Cli {
@@ -247,6 +254,8 @@ impl Cli {
             Command::SupportBundle(args) => bundle::bundle(&args),
             Command::Journal(JournalCommand::Verify(args)) => journal::verify(&args),
             Command::Config(ConfigCommand::Check(args)) => config::check(&args),
+            Command::Config(ConfigCommand::Show(args)) => config_show::show(&args),
+            Command::Config(ConfigCommand::Keys(args)) => config_show::keys(&args),
             Command::Doctor(args) => doctor::doctor(&args),
             Command::Manual(args) => manual::manual(&args),
             Command::Completions(args) => manual::completions(&args),

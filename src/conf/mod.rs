@@ -3,6 +3,7 @@ mod control;
 mod live;
 mod read;
 mod reader;
+pub mod reference;
 mod settings;
 mod tell;
 mod types;

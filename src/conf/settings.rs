@@ -13,6 +13,8 @@ use super::wire::without_passwords;
 
 /// The defaults, with a comment for every key.
 pub const DEFAULTS: &str = include_str!("../../conf/default.toml");
+/// As the library calls it.
+const ENVIRONMENT: &str = "the environment";
 pub(super) const DEFAULTS_NAME: &str = "the built-in defaults";
 
 /// Key → value, such as `store.endpoint` → `https://…`.
@@ -68,6 +70,13 @@ impl Settings {
             false => without_passwords(&text(value).replace('\u{1f}', ", ")),
         };
         self.values.iter().map(|pair| (pair.0.as_str(), shown(pair))).collect()
+    }
+
+    /// None: it is as in the built-in defaults. Otherwise where it comes from: the file's path, or `the environment`.
+    pub fn origin(&self, key: &str) -> Option<&str> {
+        let origin = self.values.get(key)?.origin()?;
+        // A file's is relative to the current directory, which helps nobody.
+        Some(if origin == ENVIRONMENT { ENVIRONMENT } else { &self.file })
     }
 
     /// Values that may be credentials and stand in the settings themselves.
